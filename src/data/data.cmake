@@ -1,0 +1,17 @@
+# Formats, data sets, metrics, augmentations: rarefy_data. The simulator stands apart because it alone needs Embree.
+file(GLOB_RECURSE data_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/data/*.cpp)
+list(FILTER data_sources EXCLUDE REGEX "/data/simulate/")
+if(data_sources)
+  add_library(rarefy_data STATIC ${data_sources})
+  target_link_libraries(rarefy_data PUBLIC rarefy_internal)
+else()
+  add_library(rarefy_data INTERFACE)
+  target_link_libraries(rarefy_data INTERFACE rarefy_internal)
+endif()
+
+file(GLOB_RECURSE simulate_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/data/simulate/*.cpp)
+if(RAREFY_SIMULATE AND simulate_sources)
+  find_package(embree 3 REQUIRED)
+  add_library(rarefy_simulate STATIC ${simulate_sources})
+  target_link_libraries(rarefy_simulate PUBLIC rarefy_data PRIVATE embree)
+endif()

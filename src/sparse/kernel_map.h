@@ -1,0 +1,72 @@
+#pragma once
+/// Kernel maps: which input row meets which output row under which kernel offset.
+#include <cstdint>
+#include <vector>
+
+#include "rarefy/executor.h"
+#include "sparse/coords.h"
+
+namespace rarefy {
+
+/// Where an even kernel, and a strided convolution, put their outputs.
+enum class CoordinateRule : std::uint8_t {
+  block,   ///< as MinkowskiEngine (default): output site = floor(site / s) * s; even kernels cover [0, k), odd ones are centred
+  padded,  ///< as spconv and dense convolution: output o (in units of its stride) reads o * s + k * dilation - padding
+};
+
+/// Geometry of one convolution. Extents per axis; entries beyond dims are ignored.
+struct KernelShape {
+  int dims = 3;
+  Extent size{3, 3, 3, 1};       ///< 1..7
+  Extent stride{1, 1, 1, 1};     ///< >= 1
+  Extent dilation{1, 1, 1, 1};   ///< >= 1
+  Extent padding{0, 0, 0, 0};    ///< padded rule only; >= 0
+  CoordinateRule rule = CoordinateRule::block;
+
+  /// K: product of the sizes.
+  std::int64_t volume() const;
+  /// Offset k (lexicographic, last axis fastest) in units of the input's stride, before any multiplication by it.
+  /// Block rule: odd sizes run -(size-1)/2 .. (size-1)/2, even ones 0 .. size-1, times dilation.
+  /// Padded rule: 0 .. size-1, times dilation, minus padding.
+  Extent offset(std::int64_t k) const;
+};
+/// @throws ShapeError naming axis and value when a field is out of range, or the reach at `in_stride` exceeds the guard.
+void check_kernel(const KernelShape& kernel, const Extent& in_stride);
+
+/// Pairs (input row, output row, offset) of one sparse convolution, in the order that the kernels consume:
+/// by block of output rows, then by offset, then by output row. Pairs of block b and offset k are
+/// [begin[b * K + k], begin[b * K + k + 1]).
+struct KernelMap {
+  static constexpr std::int64_t kBlockRows = 256;  ///< output rows of a block; their accumulators stay in L2
+  std::int64_t in_rows = 0;
+  std::int64_t out_rows = 0;
+  std::int64_t volume = 0;                ///< K
+  std::vector<std::int32_t> in_row;       ///< [P]
+  std::vector<std::int32_t> out_row;      ///< [P]
+  std::vector<std::int64_t> begin;        ///< [blocks * K + 1]
+  std::vector<std::uint64_t> scratch[3];  ///< working memory
+
+  std::int64_t blocks() const { return (out_rows + kBlockRows - 1) / kBlockRows; }
+  std::int64_t pairs() const { return static_cast<std::int64_t>(in_row.size()); }
+};
+
+/// Sites of a strided convolution's output (or of a pooling): sorted, at stride in.stride * kernel.stride.
+/// Block rule: floor(site / s) * s. Padded rule: every o >= 0 ... any o for which some input o * s + offset exists
+/// (coordinates are unbounded: there is no dense extent, negative sites are ordinary).
+void downsample(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
+
+/// Sites that a generative transposed convolution creates from `in` (at stride in.stride / kernel.stride): all
+/// o * s + offset of all sites o. @throws ShapeError unless in.stride is divisible by kernel.stride.
+void generate(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
+
+/// Map of a convolution that reads `in` and writes `out`: pairs with in = out_site + offset * in.stride (block rule: out sites
+/// are in finest units already; padded rule: likewise, the padding is in the offset).
+/// Submanifold: pass the same Coords twice (sizes must be odd). Any `out` of the caller's is allowed (stride >= in.stride).
+/// Identical for any executor; pairs of an offset ascend. @throws ShapeError; also when counts exceed int32.
+void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& kernel, Executor& executor, KernelMap& map);
+
+/// The same pairs with input and output exchanged, offsets kept: map of a transposed (inverse) convolution over its forward
+/// layer's map, and what the input gradient runs on.
+void transpose_map(const KernelMap& map, Executor& executor, KernelMap& out);
+
+}  // namespace rarefy
