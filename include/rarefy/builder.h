@@ -1,0 +1,80 @@
+#pragma once
+/// Layers in one call each: `conv(x, ...)` inserts the map nodes itself. A thin layer over GraphBuilder.
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "rarefy/graph.h"
+
+namespace rarefy {
+
+/// Where even kernels and strided convolutions put their outputs: `block` as MinkowskiEngine, `padded` as spconv and dense
+/// convolution. See docs/coordinates.md.
+enum class Rule : std::uint8_t { block, padded };
+
+/// Options of a convolution; one number for all axes, or one per axis.
+struct ConvOptions {
+  std::int64_t channels = 0;                 ///< output channels
+  std::vector<std::int64_t> kernel = {3};
+  std::vector<std::int64_t> stride = {1};
+  std::vector<std::int64_t> dilation = {1};
+  std::vector<std::int64_t> padding = {0};   ///< padded rule only
+  Rule rule = Rule::block;
+  bool bias = false;
+  std::string name = {};
+};
+
+/// Options of voxelization; see Pipeline (model.h).
+struct VoxelOptions {
+  std::vector<double> voxel_size = {0.05, 0.05, 0.05};  ///< metres per axis; its length is the number of dimensions
+  std::string rounding = "floor";                       ///< or "round_minus_min"
+  std::vector<double> crop_min = {};                    ///< empty = none
+  std::vector<double> crop_max = {};
+};
+
+class RAREFY_API Builder : public GraphBuilder {
+ public:
+  using GraphBuilder::GraphBuilder;
+
+  /// Points of one or several scans: float32 [P, channels], coordinates first. Returns the features.
+  ValueId points(std::int64_t channels, std::string name = "points");
+  /// A sparse tensor given from outside: features float32 [N, channels] over coordinates of `dims` axes at `stride`.
+  ValueId sparse_input(std::int64_t channels, int dims, std::vector<std::int64_t> stride = {1}, std::string name = "x");
+
+  struct Voxelized {
+    ValueId space;  ///< the voxels
+    ValueId index;  ///< points to voxels
+  };
+  Voxelized voxelize(ValueId points, const VoxelOptions& options);
+  /// Features of voxels from those of points; reduction is "mean", "first" or "max".
+  ValueId reduce(ValueId point_features, ValueId index, std::string reduction = "mean");
+  /// Columns (x[columns[i]] - offset[i]) * scale[i].
+  ValueId select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset, std::vector<double> scale,
+                         std::string name = {});
+  /// Voxel features (or labels) back to points; points without a voxel get `fill`.
+  ValueId gather(ValueId x, ValueId index, double fill = 0.0, std::string name = {});
+
+  /// Stride 1: submanifold (block rule, odd kernel). Stride > 1: a new, coarser space, shared by equal calls.
+  /// A kernel of 1 without stride becomes a linear layer.
+  ValueId conv(ValueId x, const ConvOptions& options);
+  /// Inverse of the strided convolution that leads from `like`'s space to x's: reads x, writes over `like`'s space.
+  ValueId conv_transposed(ValueId x, ValueId like, const ConvOptions& options);
+  /// Creates all sites that the kernel reaches from x's.
+  ValueId conv_generative(ValueId x, const ConvOptions& options);
+  /// Convolution from x's space to the space of `like` (any coordinates of the caller's).
+  ValueId conv_to(ValueId x, ValueId like, const ConvOptions& options);
+
+  ValueId linear(ValueId x, std::int64_t channels, bool bias = true, std::string name = {});
+  ValueId batch_norm(ValueId x, double epsilon = 1e-5, double momentum = 0.1, std::string name = {});
+  ValueId relu(ValueId x);
+  ValueId add_values(ValueId a, ValueId b);
+  ValueId concat(std::vector<ValueId> values);
+  /// Number of the largest channel as uint8.
+  ValueId argmax(ValueId x);
+  /// Space of a features value.
+  ValueId space_of(ValueId x) const { return type(x).space; }
+};
+
+}  // namespace rarefy

@@ -1,0 +1,175 @@
+#pragma once
+/// Running a model: Plan (compiled, shared), Context (memory of one calling thread), Session (both, for those with one thread).
+#include <chrono>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "rarefy/executor.h"
+#include "rarefy/model.h"
+#include "rarefy/tensor.h"
+
+namespace rarefy {
+
+/// Where the float32 fields of a point lie, in bytes from its start.
+struct PointFields {
+  std::int64_t x = 0;
+  std::int64_t y = 4;
+  std::int64_t z = 8;
+  std::int64_t intensity = -1;  ///< -1: the scan has none
+};
+
+/// Points in the caller's memory, in any layout; nothing is copied or owned. Metres; intensity 0..1.
+struct PointView {
+  const void* data = nullptr;
+  std::int64_t count = 0;
+  std::int64_t stride_bytes = 16;
+  PointFields fields = {};
+  /// [B+1] first point of each scan, for several scans in one run; empty = one scan.
+  std::span<const std::int64_t> sample_begin = {};
+};
+
+/// A sparse tensor in the caller's memory.
+struct SparseView {
+  const std::int32_t* coords = nullptr;  ///< [N, 1 + D] contiguous: batch, x, y, ...; any order
+  TensorView features;                   ///< float32 [N, C]
+  std::int64_t batches = -1;             ///< -1 = one more than the largest batch index
+};
+
+/// What a graph input takes: points, a sparse tensor, or point features as a plain float32 matrix [P, C].
+using Input = std::variant<PointView, SparseView, TensorView>;
+using Inputs = std::vector<std::pair<std::string, Input>>;
+
+/// Named results. Views into the context, valid until its next run; `copy()` owns.
+class RAREFY_API Outputs {
+ public:
+  struct Entry {
+    std::string name;
+    TensorView view;
+    std::vector<std::int32_t> const* coords = nullptr;  ///< [N * (1 + D)] when the rows are sites of a sparse space
+    std::int64_t coord_cols = 0;
+  };
+  /// @throws UsageError listing the outputs there are.
+  const TensorView& operator[](std::string_view name) const;
+  /// Coordinates of the rows, int32 [N, 1 + D]. @throws UsageError when the output's rows have none.
+  TensorView coords(std::string_view name) const;
+  const std::vector<Entry>& all() const { return entries_; }
+
+ private:
+  friend class Context;
+  const Entry& find(std::string_view name) const;
+  std::vector<Entry> entries_;
+};
+
+/// How a model is compiled.
+struct PlanOptions {
+  bool fuse = true;          ///< fuse normalisation, residual add and activation into the layers that make their input
+  bool share_memory = true;  ///< reuse buffers of values that are no longer needed
+  std::string isa = {};      ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
+};
+
+/// A model compiled for one instruction set: packed weights, fused steps, memory layout. Immutable, shared by contexts.
+class RAREFY_API Plan {
+ public:
+  static std::shared_ptr<const Plan> compile(const Model& model, const PlanOptions& options = {});
+  ~Plan();
+  const Model& model() const;
+  /// One line per step, for people.
+  std::string to_text() const;
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  Plan();
+  std::unique_ptr<Impl> impl_;
+};
+
+struct RunOptions {
+  std::stop_token stop = {};                                              ///< checked between nodes
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};     ///< likewise; @throws Cancelled
+  bool strict = false;  ///< points that are NaN, infinite or out of range are an InputError instead of label 255
+};
+
+/// Time and work of one step of the last run.
+struct StepProfile {
+  std::string name;     ///< node name (the first of a fused group)
+  std::string op;       ///< op, with "+..." for what was fused into it
+  std::string kind;     ///< "voxelize", "maps" or "network"
+  std::string variant;  ///< kernel that ran, or empty
+  double ms = 0;
+  std::int64_t macs = 0;
+  std::int64_t rows = 0;
+  std::int64_t pairs = 0;
+};
+
+struct RunStatistics {
+  double total_ms = 0;
+  double voxelize_ms = 0;
+  double maps_ms = 0;
+  double network_ms = 0;
+  std::int64_t macs = 0;
+  std::int64_t points = 0;
+  std::int64_t voxels = 0;               ///< rows of the finest sparse space
+  std::int64_t points_not_finite = 0;
+  std::int64_t points_outside = 0;
+  bool intensity_missing = false;        ///< the model wanted intensity, the scan had none
+  /// Rows of each sparse space and pairs of each map, by value.
+  Sizes sizes;
+};
+
+struct ContextOptions {
+  int threads = 1;               ///< size of our own pool; ignored when an executor is given
+  Executor* executor = nullptr;  ///< the host's; must outlive the context
+};
+
+/// Memory and threads of one calling thread. Not thread-safe; make one per thread. Stays usable after any error.
+class RAREFY_API Context {
+ public:
+  Context(std::shared_ptr<const Plan> plan, const ContextOptions& options = {});
+  ~Context();
+  Context(Context&&) noexcept;
+  Context& operator=(Context&&) noexcept;
+
+  /// @throws UsageError for missing or unknown inputs, InputError for bad data, Cancelled. Results stay until the next run.
+  const Outputs& run(const Inputs& inputs, const RunOptions& options = {});
+  const RunStatistics& statistics() const;
+  /// Steps of the last run, in order.
+  const std::vector<StepProfile>& profile() const;
+  /// Bytes that this context holds.
+  std::int64_t memory_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SessionOptions {
+  int threads = 1;
+  Executor* executor = nullptr;
+  PlanOptions plan = {};
+};
+
+/// A plan and one context.
+class RAREFY_API Session {
+ public:
+  explicit Session(const Model& model, const SessionOptions& options = {});
+  const Outputs& run(const Inputs& inputs, const RunOptions& options = {}) { return context_.run(inputs, options); }
+  const RunStatistics& statistics() const { return context_.statistics(); }
+  const std::vector<StepProfile>& profile() const { return context_.profile(); }
+  const Plan& plan() const { return *plan_; }
+  Context& context() { return context_; }
+
+ private:
+  std::shared_ptr<const Plan> plan_;
+  Context context_;
+};
+
+}  // namespace rarefy

@@ -1,0 +1,111 @@
+#pragma once
+/// How ops run. One file per op in runtime/ops; the stem is the op's name (link error names a missing one).
+#include <any>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "kernels/conv.h"
+#include "rarefy/executor.h"
+#include "rarefy/graph.h"
+#include "rarefy/session.h"
+#include "sparse/coords.h"
+#include "sparse/kernel_map.h"
+#include "sparse/voxelize.h"
+
+namespace rarefy::runtime {
+
+/// A space at run time. Points: rows and sample_begin only. Sparse: coords too.
+struct SpaceValue {
+  std::int64_t rows = 0;
+  std::vector<std::int64_t> sample_begin;  ///< [B+1]
+  const Coords* coords = nullptr;          ///< `own`, or the coords of the voxelization that made the space
+  Coords own;
+};
+
+/// What geometry nodes make; reused from run to run, so that the steady state allocates nothing. Indexed by ValueId.
+struct GeometryValues {
+  std::vector<std::unique_ptr<SpaceValue>> spaces;
+  std::vector<std::unique_ptr<KernelMap>> maps;
+  std::vector<std::unique_ptr<Voxels>> indices;
+};
+
+/// A step's epilogue after fusion (values refer to the graph).
+struct Fusion {
+  const Node* batch_norm = nullptr;
+  const Node* add = nullptr;           ///< its other operand is `residual`
+  ValueId residual = -1;
+  Activation activation = Activation::none;
+  float slope = 0.0f;
+};
+
+/// What prepare may look at; it returns the step's constant state (packed weights and the like).
+struct PrepareArgs {
+  const Graph& graph;
+  const Node& node;
+  const Weights& weights;
+  const Fusion& fusion;
+  const ConvVariant& variant;
+};
+
+/// Everything that a step sees while it runs. Feature views are sized and placed by the context.
+class RunArgs {
+ public:
+  const Graph* graph = nullptr;
+  const Node* node = nullptr;
+  const std::any* state = nullptr;  ///< from prepare
+  const Fusion* fusion = nullptr;
+  GeometryValues* geometry = nullptr;
+  const std::vector<TensorView>* features = nullptr;  ///< by ValueId; outputs are in place already
+  Executor* executor = nullptr;
+  std::string_view* variant = nullptr;                ///< kernel that ran, for the profile
+
+  template <class T = float>
+  Matrix<const T> input(std::size_t i) const { return view(node->inputs[i]).matrix<T>(); }
+  template <class T = float>
+  Matrix<T> output(std::size_t i = 0) const { return view(node->outputs[i]).matrix<T>(); }
+  const TensorView& view(ValueId value) const { return (*features)[static_cast<std::size_t>(value)]; }
+  SpaceValue& space(ValueId value) const { return *geometry->spaces[static_cast<std::size_t>(value)]; }
+  KernelMap& map(ValueId value) const { return *geometry->maps[static_cast<std::size_t>(value)]; }
+  Voxels& index(ValueId value) const { return *geometry->indices[static_cast<std::size_t>(value)]; }
+};
+
+struct RuntimeOp {
+  std::function<std::any(const PrepareArgs&)> prepare;  ///< may be empty
+  std::function<void(const RunArgs&)> run;
+  bool fuses = false;          ///< accepts a Fusion (convolution, linear)
+  std::string kind = "network";///< for the profile: "voxelize", "maps", "network"
+};
+
+/// The runtime side of every built-in op.
+const std::map<std::string, RuntimeOp, std::less<>>& runtime_ops();
+/// @throws UnsupportedError naming the op.
+const RuntimeOp& runtime_op(std::string_view op);
+
+/// Runs the geometry part of a graph: spaces, maps, indices. Used by Context, and by training to run ahead.
+class GeometryRunner {
+ public:
+  explicit GeometryRunner(const Graph& graph);
+  /// Makes room in `values` for the graph's values (idempotent).
+  void allocate(GeometryValues& values) const;
+  /// Runs all geometry nodes. Input spaces must be filled, and `features` must hold the views of input features.
+  void run(GeometryValues& values, const std::vector<TensorView>& features, Executor& executor) const;
+
+ private:
+  Graph graph_;
+  std::vector<std::int32_t> nodes_;
+};
+
+/// Fills the space and the feature view of one "input_points" / "input_sparse" node from the caller's input.
+/// `buffer` owns converted data when the layout needs a conversion; otherwise the view points into the caller's memory.
+/// @throws UsageError, InputError.
+void bind_input(const Graph& graph, const Node& node, const Input& input, const Pipeline* pipeline, GeometryValues& values,
+                AlignedBuffer& buffer, std::vector<std::int32_t>& order, std::vector<TensorView>& features, bool* intensity_missing);
+
+}  // namespace rarefy::runtime
