@@ -2,16 +2,17 @@
 /// Sparse convolution, linear layers and their gradients on feature rows, fp32.
 ///
 /// y[o] = act(sum over pairs (i, o, k): x[i] * W[k] + bias + residual[o]).
-/// A linear layer is the case K = 1 with no map (row i to row i). The input gradient of a convolution is a convolution of the
-/// output gradient with the transposed weights over the transposed map (or, submanifold, over the same map with flipped offsets).
-/// Blocked by output rows, accumulators in cache, input rows read through pointers, weights packed in panels: no gather or
-/// scatter buffer. Same bits for any executor.
+/// A linear layer is the case K = 1 with no map (row i to row i). The input gradient of a convolution is a convolution
+/// of the output gradient with the transposed weights over the transposed map (or, submanifold, over the same map with
+/// flipped offsets). Blocked by output rows, accumulators in cache, input rows read through pointers, weights packed in
+/// panels: no gather or scatter buffer. Same bits for any executor.
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/cpu.h"
 #include "rarefy/executor.h"
 #include "rarefy/tensor.h"
 #include "sparse/kernel_map.h"
@@ -21,8 +22,16 @@ namespace rarefy {
 /// Activation fused into the epilogue; `slope` serves leaky_relu.
 enum class Activation : std::uint8_t { none, relu, leaky_relu };
 
+namespace conv_cpu {
+struct ConvKernels;
+}
 /// One implementation of the convolution kernels: an entry of kernels/cpu/conv/variants.inc.
-struct ConvVariant;
+struct ConvVariant {
+  std::string_view name;
+  cpu::Isa needs;
+  bool proven;  ///< its tests passed on a CPU that has the instructions; others are never selected
+  const conv_cpu::ConvKernels* kernels;
+};
 /// All that this binary contains, fastest first.
 std::span<const ConvVariant> conv_variants();
 /// The first that this CPU has, that is proven, and that RAREFY_ISA (environment; read once per call) allows.
@@ -54,15 +63,15 @@ struct ConvEpilogue {
   const float* bias = nullptr;        ///< [C_out] or null
   Matrix<const float> residual = {};  ///< [N_out, C_out] or empty; added before the activation
   Activation activation = Activation::none;
-  float slope = 0.0f;                 ///< leaky_relu
+  float slope = 0.0f;  ///< leaky_relu
 };
 
 /// @param x    [N_in, C_in]; may be a column range of a wider matrix (row_stride)
 /// @param map  pairs; null = identity with N_in = N_out (linear layer)
 /// @param y    [N_out, C_out]; may be a column range of a wider matrix; must not overlap x. May equal the residual.
 /// Rows without pairs get the epilogue of zero. Multiply-adds: pairs * C_in * C_out.
-void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map, const ConvEpilogue& epilogue,
-                  Executor& executor, Matrix<float> y);
+void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
+                  const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y);
 
 /// Weight gradient: gw[k] = sum over pairs of x[i]^T gy[o], [K, C_in, C_out] contiguous, overwritten.
 /// @param map  the forward map; null = identity

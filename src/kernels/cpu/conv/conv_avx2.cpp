@@ -1,0 +1,46 @@
+#include <immintrin.h>
+
+#include "kernels/cpu/conv/tiles.h"
+
+namespace rarefy::conv_cpu {
+namespace {
+
+alignas(32) constexpr std::int32_t kMaskBits[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+struct Avx2 {
+  using Reg = __m256;
+  struct Mask {
+    __m256i lanes;
+    bool full;  // masked stores are microcoded on some CPUs: whole vectors take the plain path
+  };
+  static constexpr int kLanes = 8;
+  static constexpr int kMaxVectors = 2;
+  static constexpr int kForwardRows[2] = {8, 6};
+  static constexpr int kGradientRows[2] = {12, 6};
+
+  static RAREFY_INLINE Reg zero() { return _mm256_setzero_ps(); }
+  static RAREFY_INLINE Reg set(float value) { return _mm256_set1_ps(value); }
+  static RAREFY_INLINE Reg load(const float* p) { return _mm256_loadu_ps(p); }
+  static RAREFY_INLINE void store(float* p, Reg r) { _mm256_storeu_ps(p, r); }
+  static RAREFY_INLINE Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
+  static RAREFY_INLINE Mask mask(int n) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMaskBits + 8 - n)), n == 8};
+  }
+  static RAREFY_INLINE Reg load(const float* p, Mask m) {
+    return m.full ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, m.lanes);
+  }
+  static RAREFY_INLINE void store(float* p, Reg r, Mask m) {
+    if (m.full) {
+      _mm256_storeu_ps(p, r);
+    } else {
+      _mm256_maskstore_ps(p, m.lanes, r);
+    }
+  }
+};
+
+}  // namespace
+
+extern const ConvKernels kConv_avx2;
+const ConvKernels kConv_avx2 = make_kernels<Avx2>();
+
+}  // namespace rarefy::conv_cpu

@@ -1,0 +1,175 @@
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "kernels/cpu/conv/panels.h"
+
+namespace rarefy {
+
+using conv_cpu::PanelJob;
+using conv_cpu::Panels;
+
+namespace {
+
+constexpr std::int64_t kBlock = KernelMap::kBlockRows;
+
+/// Row numbers of a block without a map.
+constexpr std::array<std::int32_t, kBlock> make_identity() {
+  std::array<std::int32_t, kBlock> rows{};
+  for (std::int32_t i = 0; i < kBlock; ++i) rows[static_cast<std::size_t>(i)] = i;
+  return rows;
+}
+constexpr auto kIdentity = make_identity();
+
+void check_shapes(Matrix<const float> x, const PackedWeights& w, const KernelMap* map, const ConvEpilogue& epilogue,
+                  Matrix<float> y) {
+  RAREFY_CHECK(w.variant != nullptr, UsageError, "convolution weights were never packed: call pack_weights first");
+  RAREFY_CHECK(runs_here(*w.variant), UnsupportedError, "weights are packed for {}, which this CPU lacks",
+               w.variant->name);
+  RAREFY_CHECK(x.cols == w.in_channels, ShapeError, "convolution weights expect {} input channels, features have {}",
+               w.in_channels, x.cols);
+  RAREFY_CHECK(y.cols == w.out_channels, ShapeError, "convolution weights make {} output channels, the output has {}",
+               w.out_channels, y.cols);
+  RAREFY_CHECK(x.row_stride >= x.cols && y.row_stride >= y.cols, ShapeError,
+               "row strides {} (input, {} columns) and {} (output, {} columns) make rows overlap", x.row_stride, x.cols,
+               y.row_stride, y.cols);
+  const Matrix<const float>& residual = epilogue.residual;
+  RAREFY_CHECK(residual.data == nullptr || (residual.rows == y.rows && residual.cols == y.cols), ShapeError,
+               "residual is [{}, {}], the output [{}, {}]", residual.rows, residual.cols, y.rows, y.cols);
+  if (map == nullptr) {
+    RAREFY_CHECK(w.volume == 1, ShapeError, "a convolution without a kernel map has one offset, the weights have {}",
+                 w.volume);
+    RAREFY_CHECK(x.rows == y.rows, ShapeError, "a linear layer keeps its rows: input has {}, output {}", x.rows,
+                 y.rows);
+    return;
+  }
+  RAREFY_CHECK(w.volume == map->volume, ShapeError, "weights have {} offsets, the kernel map {}", w.volume,
+               map->volume);
+  RAREFY_CHECK(x.rows == map->in_rows && y.rows == map->out_rows, ShapeError,
+               "the kernel map goes from {} rows to {}, features from {} to {}", map->in_rows, map->out_rows, x.rows,
+               y.rows);
+}
+
+/// Rows [begin, end) start as bias + residual.
+void begin_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begin, std::int64_t end) {
+  const float* bias = epilogue.bias;
+  for (std::int64_t r = begin; r < end; ++r) {
+    float* to = y.row(r);
+    if (epilogue.residual.data != nullptr) {
+      const float* from = epilogue.residual.row(r);
+      if (bias != nullptr) {
+        for (std::int64_t c = 0; c < y.cols; ++c) to[c] = from[c] + bias[c];
+      } else if (from != to) {
+        std::copy(from, from + y.cols, to);
+      }
+    } else if (bias != nullptr) {
+      std::copy(bias, bias + y.cols, to);
+    } else {
+      std::fill(to, to + y.cols, 0.0f);
+    }
+  }
+}
+
+/// NaN stays NaN: the comparison is false for it.
+void activate_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begin, std::int64_t end) {
+  if (epilogue.activation == Activation::none) return;
+  const float slope = epilogue.activation == Activation::relu ? 0.0f : epilogue.slope;
+  for (std::int64_t r = begin; r < end; ++r) {
+    float* to = y.row(r);
+    if (epilogue.activation == Activation::relu) {
+      for (std::int64_t c = 0; c < y.cols; ++c) to[c] = to[c] < 0.0f ? 0.0f : to[c];
+    } else {
+      for (std::int64_t c = 0; c < y.cols; ++c) to[c] = to[c] < 0.0f ? to[c] * slope : to[c];
+    }
+  }
+}
+
+/// Everything that parts of one call share.
+struct ForwardRun {
+  Matrix<const float> x;
+  const PackedWeights& weights;
+  const KernelMap* map;
+  const ConvEpilogue& epilogue;
+  Matrix<float> y;
+  Panels panels;
+  bool overwrite;  ///< no bias, no residual, every row has its pair: nothing to add to
+
+  void pairs(PanelJob job, std::int64_t k) const {
+    if (job.count == 0) return;
+    const auto& kernels = *weights.variant->kernels;
+    const float* w =
+        static_cast<const float*>(weights.data.data()) + k * weights.in_channels * panels.padded_channels();
+    float* const y0 = job.y;
+    for (std::int64_t p = 0; p < panels.count; ++p) {
+      job.weights = w + panels.first_channel(p) * weights.in_channels;
+      job.y = y0 + panels.first_channel(p);
+      job.vectors = panels.vectors_of(p);
+      job.tail = panels.tail_of(p);
+      kernels.forward(job);
+    }
+  }
+
+  PanelJob job() const {
+    PanelJob j{};
+    j.x = x.data;
+    j.x_stride = x.row_stride;
+    j.y = y.data;
+    j.y_stride = y.row_stride;
+    j.in_channels = weights.in_channels;
+    j.overwrite = overwrite;
+    return j;
+  }
+
+  /// Blocks [first, last): offset by offset over all of them, so that weights are read once per part.
+  void blocks(std::int64_t first, std::int64_t last) const {
+    const std::int64_t begin = first * kBlock;
+    const std::int64_t end = std::min(last * kBlock, y.rows);
+    if (!overwrite) begin_rows(epilogue, y, begin, end);
+    PanelJob j = job();
+    if (map == nullptr) {
+      j.in_row = j.out_row = kIdentity.data();
+      for (std::int64_t r = begin; r < end; r += kBlock) {
+        j.x = x.row(r);
+        j.y = y.row(r);
+        j.count = std::min(kBlock, end - r);
+        pairs(j, 0);
+      }
+    } else {
+      for (std::int64_t k = 0; k < map->volume; ++k) {
+        for (std::int64_t b = first; b < last; ++b) {
+          const std::int64_t* range = map->begin.data() + b * map->volume + k;
+          j.in_row = map->in_row.data() + range[0];
+          j.out_row = map->out_row.data() + range[0];
+          j.count = range[1] - range[0];
+          pairs(j, k);
+        }
+      }
+    }
+    activate_rows(epilogue, y, begin, end);
+  }
+};
+
+/// Blocks of one part: as many as keep their accumulators in a share of L2, so that each offset's weights are reused,
+/// but few enough to leave parts for many threads. Bits do not depend on it.
+std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channels) {
+  constexpr std::int64_t kAccumulatorBytes = 256 * 1024;
+  constexpr std::int64_t kParts = 32;
+  const std::int64_t fit = kAccumulatorBytes / (kBlock * out_channels * static_cast<std::int64_t>(sizeof(float)));
+  return std::max<std::int64_t>(1, std::min(fit, blocks / kParts));
+}
+
+}  // namespace
+
+void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
+                  const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y) {
+  check_shapes(x, weights, map, epilogue, y);
+  if (y.rows == 0) return;
+  const bool overwrite = map == nullptr && epilogue.bias == nullptr && epilogue.residual.data == nullptr;
+  const ForwardRun run{x, weights, map, epilogue, y, Panels(*weights.variant->kernels, y.cols), overwrite};
+  const std::int64_t blocks = (y.rows + kBlock - 1) / kBlock;
+  const std::int64_t step = blocks_per_part(blocks, y.cols);
+  executor.parallel_for((blocks + step - 1) / step,
+                        [&](std::int64_t part, int) { run.blocks(part * step, std::min(blocks, (part + 1) * step)); });
+}
+
+}  // namespace rarefy

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "kernels/cpu/conv/panels.h"
+
+namespace rarefy {
+
+using conv_cpu::GradientJob;
+using conv_cpu::Panels;
+
+namespace {
+
+constexpr std::int64_t kBlock = KernelMap::kBlockRows;
+/// Pairs whose rows are multiplied together: their cache lines must fit into L1 even when all rows are 1 KiB apart.
+constexpr std::int64_t kChunk = 32;
+
+void check_shapes(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> gy, const KernelMap* map,
+                  std::int64_t volume) {
+  RAREFY_CHECK(runs_here(variant), UnsupportedError, "kernel variant {} needs instructions that this CPU lacks",
+               variant.name);
+  RAREFY_CHECK(x.cols >= 1 && gy.cols >= 1, ShapeError, "weight gradient of {} input and {} output channels", x.cols,
+               gy.cols);
+  if (map == nullptr) {
+    RAREFY_CHECK(volume == 1, ShapeError, "a convolution without a kernel map has one offset, not {}", volume);
+    RAREFY_CHECK(x.rows == gy.rows, ShapeError, "a linear layer keeps its rows: input has {}, output gradient {}",
+                 x.rows, gy.rows);
+    return;
+  }
+  RAREFY_CHECK(volume == map->volume, ShapeError, "weights have {} offsets, the kernel map {}", volume, map->volume);
+  RAREFY_CHECK(x.rows == map->in_rows && gy.rows == map->out_rows, ShapeError,
+               "the kernel map goes from {} rows to {}, features from {} to {}", map->in_rows, map->out_rows, x.rows,
+               gy.rows);
+}
+
+/// The pairs of one offset, in slices of whole blocks; a function of the map alone.
+struct GradientRun {
+  Matrix<const float> x;
+  Matrix<const float> gy;
+  const KernelMap* map;
+  Panels panels;
+  const conv_cpu::ConvKernels& kernels;
+
+  std::int64_t blocks() const { return (gy.rows + kBlock - 1) / kBlock; }
+
+  std::int64_t pairs_of(std::int64_t k) const {
+    if (map == nullptr) return gy.rows;
+    std::int64_t sum = 0;
+    for (std::int64_t b = 0; b < blocks(); ++b) {
+      const std::int64_t* range = map->begin.data() + b * map->volume + k;
+      sum += range[1] - range[0];
+    }
+    return sum;
+  }
+
+  /// gw[k] = sum over the pairs of offset k in blocks [first, last).
+  void slice(std::int64_t k, std::int64_t first, std::int64_t last, float* gw) const {
+    std::fill(gw, gw + x.cols * gy.cols, 0.0f);
+    std::array<const float*, kChunk> x_rows;
+    std::array<const float*, kChunk> gy_rows;
+    std::size_t filled = 0;
+    const auto flush = [&] {
+      multiply(x_rows.data(), gy_rows.data(), static_cast<std::int64_t>(filled), gw);
+      filled = 0;
+    };
+    const auto add = [&](std::int64_t in, std::int64_t out) {
+      x_rows[filled] = x.row(in);
+      gy_rows[filled] = gy.row(out);
+      if (++filled == kChunk) flush();
+    };
+    for (std::int64_t b = first; b < last; ++b) {
+      if (map == nullptr) {
+        const std::int64_t end = std::min(gy.rows, (b + 1) * kBlock);
+        for (std::int64_t r = b * kBlock; r < end; ++r) add(r, r);
+      } else {
+        const std::int64_t* range = map->begin.data() + b * map->volume + k;
+        for (std::int64_t p = range[0]; p < range[1]; ++p) {
+          add(map->in_row[static_cast<std::size_t>(p)], map->out_row[static_cast<std::size_t>(p)]);
+        }
+      }
+    }
+    if (filled > 0) flush();
+  }
+
+  void multiply(const float* const* x_rows, const float** gy_rows, std::int64_t count, float* gw) const {
+    GradientJob job{};
+    job.x = x_rows;
+    job.gy = gy_rows;
+    job.count = count;
+    job.in_channels = x.cols;
+    job.gw_stride = gy.cols;
+    for (std::int64_t p = 0; p < panels.count; ++p) {
+      job.gw = gw + panels.first_channel(p);
+      job.vectors = panels.vectors_of(p);
+      job.tail = panels.tail_of(p);
+      kernels.weight_gradient(job);
+      const std::int64_t step = panels.vectors_of(p) * panels.lanes;
+      for (std::int64_t i = 0; p + 1 < panels.count && i < count; ++i) gy_rows[i] += step;
+    }
+  }
+};
+
+/// Slices of offset k: enough of them that no part is more than a small share of the work.
+std::int64_t slices_of(std::int64_t pairs, std::int64_t total, std::int64_t blocks) {
+  constexpr std::int64_t kParts = 32;
+  constexpr std::int64_t kLeastPairs = 1024;
+  const std::int64_t share = std::max(kLeastPairs, (total + kParts - 1) / kParts);
+  return std::clamp<std::int64_t>((pairs + share / 2) / share, 1, std::max<std::int64_t>(1, blocks));
+}
+
+struct Part {
+  std::int64_t k;
+  std::int64_t slice;
+  std::int64_t slices;
+  float* gw;  ///< where its sum goes: the result itself, or a partial sum
+};
+
+}  // namespace
+
+void conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> y_gradient,
+                          const KernelMap* map, std::int64_t volume, Executor& executor, AlignedBuffer& scratch,
+                          float* weight_gradient) {
+  check_shapes(variant, x, y_gradient, map, volume);
+  const std::int64_t size = x.cols * y_gradient.cols;
+  const GradientRun run{x, y_gradient, map, Panels(*variant.kernels, y_gradient.cols), *variant.kernels};
+  const std::int64_t blocks = run.blocks();
+
+  // Sizes first, so that one reservation holds the list of parts and all partial sums.
+  const std::int64_t total = map == nullptr ? y_gradient.rows : map->pairs();
+  std::int64_t parts = 0;
+  std::int64_t partials = 0;
+  for (std::int64_t k = 0; k < volume; ++k) {
+    const std::int64_t slices = slices_of(run.pairs_of(k), total, blocks);
+    parts += slices;
+    partials += slices - 1;
+  }
+  const std::int64_t part_floats = (parts * static_cast<std::int64_t>(sizeof(Part)) + 63) / 64 * 16;
+  float* memory = scratch.reserve_for<float>(part_floats + partials * size);
+  Part* list = reinterpret_cast<Part*>(memory);
+  float* partial = memory + part_floats;
+  std::int64_t next = 0;
+  for (std::int64_t k = 0; k < volume; ++k) {
+    const std::int64_t slices = slices_of(run.pairs_of(k), total, blocks);
+    for (std::int64_t s = 0; s < slices; ++s) {
+      list[next++] = {k, s, slices, s == 0 ? weight_gradient + k * size : partial};
+      if (s > 0) partial += size;
+    }
+  }
+  executor.parallel_for(parts, [&](std::int64_t i, int) {
+    const Part& p = list[i];
+    run.slice(p.k, blocks * p.slice / p.slices, blocks * (p.slice + 1) / p.slices, p.gw);
+  });
+  if (partials == 0) return;
+  // Partial sums are added in the order of their slices.
+  constexpr std::int64_t kRange = 4096;
+  const std::int64_t ranges = (size + kRange - 1) / kRange;
+  executor.parallel_for(ranges, [&](std::int64_t range, int) {
+    const std::int64_t begin = range * kRange;
+    const std::int64_t end = std::min(size, begin + kRange);
+    for (std::int64_t i = 0; i < parts; ++i) {
+      if (list[i].slice == 0) continue;
+      float* sum = weight_gradient + list[i].k * size;
+      for (std::int64_t j = begin; j < end; ++j) sum[j] += list[i].gw[j];
+    }
+  });
+}
+
+}  // namespace rarefy
