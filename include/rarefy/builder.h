@@ -34,6 +34,7 @@ struct VoxelOptions {
   std::vector<double> crop_max = {};
 };
 
+/// Adds layers to a graph; each call returns the features that the layer makes.
 class RAREFY_API Builder : public GraphBuilder {
  public:
   using GraphBuilder::GraphBuilder;
@@ -43,10 +44,12 @@ class RAREFY_API Builder : public GraphBuilder {
   /// A sparse tensor given from outside: features float32 [N, channels] over coordinates of `dims` axes at `stride`.
   ValueId sparse_input(std::int64_t channels, int dims, std::vector<std::int64_t> stride = {1}, std::string name = "x");
 
+  /// What voxelize makes.
   struct Voxelized {
     ValueId space;  ///< the voxels
     ValueId index;  ///< points to voxels
   };
+  /// The voxels that points fall into; sorted, free of duplicates.
   Voxelized voxelize(ValueId points, const VoxelOptions& options);
   /// Features of voxels from those of points; reduction is "mean", "first" or "max".
   ValueId reduce(ValueId point_features, ValueId index, std::string reduction = "mean");
@@ -66,6 +69,7 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Convolution from x's space to the space of `like` (any coordinates of the caller's).
   ValueId conv_to(ValueId x, ValueId like, const ConvOptions& options);
 
+  /// Layers over the rows of x; see the op of the same name.
   ValueId linear(ValueId x, std::int64_t channels, bool bias = true, std::string name = {});
   ValueId batch_norm(ValueId x, double epsilon = 1e-5, double momentum = 0.1, std::string name = {});
   ValueId relu(ValueId x);

@@ -4,46 +4,48 @@
 #include <stdexcept>
 #include <string>
 
+#include "rarefy/export.h"
+
 namespace rarefy {
 
 /// Base of everything the library throws on purpose. Thrown before any output is touched.
-class Error : public std::runtime_error {
+class RAREFY_API Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
 /// The caller asked for something that makes no sense (unknown option, wrong combination, missing input).
-class UsageError : public Error {
+class RAREFY_API UsageError : public Error {
  public:
   using Error::Error;
 };
 
 /// Input data are damaged or do not have the declared form. The message starts with the file, and the position if known.
-class InputError : public Error {
+class RAREFY_API InputError : public Error {
  public:
   using Error::Error;
 };
 
 /// Shapes, spaces or types of a graph do not fit. The message names the node and the axis.
-class ShapeError : public Error {
+class RAREFY_API ShapeError : public Error {
  public:
   using Error::Error;
 };
 
 /// The request is legitimate, but this build, CPU or version cannot serve it.
-class UnsupportedError : public Error {
+class RAREFY_API UnsupportedError : public Error {
  public:
   using Error::Error;
 };
 
 /// The operating system refused to read or write. The message carries the path and the system's reason.
-class IoError : public Error {
+class RAREFY_API IoError : public Error {
  public:
   using Error::Error;
 };
 
 /// A stop token or a deadline ended the run between two nodes.
-class Cancelled : public Error {
+class RAREFY_API Cancelled : public Error {
  public:
   using Error::Error;
 };

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "rarefy/export.h"
+
 namespace rarefy {
 
 /// Non-owning reference to a callable; valid while the callable lives (that is: during the call it is passed to).
@@ -27,7 +29,7 @@ class FunctionRef<R(Args...)> {
 
 /// Runs parts of one piece of work, on as many threads as it likes. Results of rarefy never depend on how many:
 /// the partition is chosen by the work, never by the executor.
-class Executor {
+class RAREFY_API Executor {
  public:
   virtual ~Executor() = default;
   /// Most parts that run at the same time; `worker` below is smaller than this.
@@ -40,10 +42,10 @@ class Executor {
 };
 
 /// Runs everything in the calling thread. Stateless; one instance serves everybody.
-Executor& serial_executor();
+RAREFY_API Executor& serial_executor();
 
 /// A pool of `threads` threads, the calling one included (1 = no thread is started). Spins at most 50 microseconds
 /// before it sleeps. One parallel_for at a time; a second caller waits. @throws UsageError unless 1 <= threads <= 1024.
-std::unique_ptr<Executor> make_thread_pool(int threads);
+RAREFY_API std::unique_ptr<Executor> make_thread_pool(int threads);
 
 }  // namespace rarefy

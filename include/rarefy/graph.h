@@ -19,6 +19,7 @@ namespace rarefy {
 /// Number of a value in its graph.
 using ValueId = std::int32_t;
 
+/// What a value is.
 enum class ValueKind : std::uint8_t {
   space,     ///< an ordered set of rows with batch offsets; sparse spaces have coordinates at a stride
   map,       ///< kernel map between two sparse spaces
@@ -50,7 +51,7 @@ using Attribute = std::variant<std::int64_t, double, std::string, std::vector<st
 using Attributes = std::map<std::string, Attribute, std::less<>>;
 
 /// One operation. Inputs and outputs are values; parameters are references into a Weights store.
-struct Node {
+struct RAREFY_API Node {
   std::string op;
   std::string name;  ///< unique in its graph
   std::vector<ValueId> inputs;
@@ -58,6 +59,7 @@ struct Node {
   Attributes attributes;
   std::vector<ParameterRef> parameters;
 
+  /// An attribute as its type. @throws UsageError when the node has none of this name and type.
   std::int64_t integer(std::string_view attribute) const;
   double number(std::string_view attribute) const;
   const std::string& text(std::string_view attribute) const;
@@ -167,6 +169,7 @@ struct ChannelRule {
   int axis = 0;
 };
 
+/// An attribute that an op understands.
 struct AttributeSpec {
   std::string name;
   std::optional<Attribute> default_value;  ///< absent: must be given

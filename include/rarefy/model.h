@@ -20,6 +20,7 @@ struct FeatureSpec {
   double missing = 0.0;   ///< raw value when the scan has none (intensity only)
 };
 
+/// A class that the network tells apart; its training id is its position in Pipeline::classes.
 struct ClassSpec {
   std::string name;
   std::int64_t raw_id = 0;                  ///< id written to label files

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rarefy/export.h"
 #include "rarefy/graph.h"
 #include "rarefy/model.h"
 
@@ -20,6 +21,7 @@ struct ModelOptions {
   Pipeline pipeline = {};    ///< voxel size, features, classes
 };
 
+/// A builder and what it says of itself.
 struct ModelDef {
   std::string name;
   std::string doc;
@@ -28,10 +30,10 @@ struct ModelDef {
 };
 
 /// One per file of src/models.
-const std::vector<ModelDef>& all();
+RAREFY_API const std::vector<ModelDef>& all();
 /// @throws UsageError naming the candidates.
-const ModelDef& at(std::string_view name);
+RAREFY_API const ModelDef& at(std::string_view name);
 /// SemanticKITTI pipeline as published: floor, 5 cm, raw x, y, z, intensity, 19 classes, official map.
-Pipeline semantic_kitti_pipeline(double voxel_size = 0.05);
+RAREFY_API Pipeline semantic_kitti_pipeline(double voxel_size = 0.05);
 
 }  // namespace rarefy::models

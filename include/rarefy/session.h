@@ -92,6 +92,7 @@ class RAREFY_API Plan {
   std::unique_ptr<Impl> impl_;
 };
 
+/// How one run behaves.
 struct RunOptions {
   std::stop_token stop = {};                                              ///< checked between nodes
   std::optional<std::chrono::steady_clock::time_point> deadline = {};     ///< likewise; @throws Cancelled
@@ -110,6 +111,7 @@ struct StepProfile {
   std::int64_t pairs = 0;
 };
 
+/// Times and counts of the last run.
 struct RunStatistics {
   double total_ms = 0;
   double voxelize_ms = 0;
@@ -125,6 +127,7 @@ struct RunStatistics {
   Sizes sizes;
 };
 
+/// Where a context runs.
 struct ContextOptions {
   int threads = 1;               ///< size of our own pool; ignored when an executor is given
   Executor* executor = nullptr;  ///< the host's; must outlive the context
@@ -151,6 +154,7 @@ class RAREFY_API Context {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Where a session runs and how its model is compiled.
 struct SessionOptions {
   int threads = 1;
   Executor* executor = nullptr;

@@ -4,6 +4,8 @@
 #include <span>
 #include <string_view>
 
+#include "rarefy/export.h"
+
 namespace rarefy {
 
 /// Element types. f16 and bf16 exist so that files and views can name them; kernels for them come later.
@@ -28,7 +30,7 @@ constexpr std::int64_t size_of(Dtype dtype) {
 }
 
 /// Name as in a safetensors file, lower case: "f32", "i64", ...
-std::string_view name(Dtype dtype);
+RAREFY_API std::string_view name(Dtype dtype);
 
 template <class T> struct DtypeOf;
 template <> struct DtypeOf<float> { static constexpr Dtype value = Dtype::f32; };
@@ -60,7 +62,7 @@ struct Matrix {
 };
 
 /// Untyped view of a row-major matrix; `row_stride` counts elements. A vector is a matrix of one column.
-struct TensorView {
+struct RAREFY_API TensorView {
   void* data = nullptr;
   Dtype dtype = Dtype::f32;
   Device device = Device::cpu;
