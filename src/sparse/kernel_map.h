@@ -10,17 +10,18 @@ namespace rarefy {
 
 /// Where an even kernel, and a strided convolution, put their outputs.
 enum class CoordinateRule : std::uint8_t {
-  block,   ///< as MinkowskiEngine (default): output site = floor(site / s) * s; even kernels cover [0, k), odd ones are centred
+  block,   ///< as MinkowskiEngine (default): output site = floor(site / s) * s; even kernels cover [0, k), odd ones are
+           ///< centred
   padded,  ///< as spconv and dense convolution: output o (in units of its stride) reads o * s + k * dilation - padding
 };
 
 /// Geometry of one convolution. Extents per axis; entries beyond dims are ignored.
 struct KernelShape {
   int dims = 3;
-  Extent size{3, 3, 3, 1};       ///< 1..7
-  Extent stride{1, 1, 1, 1};     ///< >= 1
-  Extent dilation{1, 1, 1, 1};   ///< >= 1
-  Extent padding{0, 0, 0, 0};    ///< padded rule only; >= 0
+  Extent size{3, 3, 3, 1};      ///< 1..7
+  Extent stride{1, 1, 1, 1};    ///< >= 1
+  Extent dilation{1, 1, 1, 1};  ///< >= 1
+  Extent padding{0, 0, 0, 0};   ///< padded rule only (must be 0 under the block rule); >= 0
   CoordinateRule rule = CoordinateRule::block;
 
   /// K: product of the sizes.
@@ -30,7 +31,8 @@ struct KernelShape {
   /// Padded rule: 0 .. size-1, times dilation, minus padding.
   Extent offset(std::int64_t k) const;
 };
-/// @throws ShapeError naming axis and value when a field is out of range, or the reach at `in_stride` exceeds the guard.
+/// @throws ShapeError naming axis and value when a field is out of range, or the reach at `in_stride` exceeds the
+/// guard.
 void check_kernel(const KernelShape& kernel, const Extent& in_stride);
 
 /// Pairs (input row, output row, offset) of one sparse convolution, in the order that the kernels consume:
@@ -45,28 +47,38 @@ struct KernelMap {
   std::vector<std::int32_t> out_row;      ///< [P]
   std::vector<std::int64_t> begin;        ///< [blocks * K + 1]
   std::vector<std::uint64_t> scratch[3];  ///< working memory
+  std::vector<std::int32_t> first_row;    ///< working memory
 
   std::int64_t blocks() const { return (out_rows + kBlockRows - 1) / kBlockRows; }
   std::int64_t pairs() const { return static_cast<std::int64_t>(in_row.size()); }
 };
 
 /// Sites of a strided convolution's output (or of a pooling): sorted, at stride in.stride * kernel.stride.
-/// Block rule: floor(site / s) * s. Padded rule: every o >= 0 ... any o for which some input o * s + offset exists
-/// (coordinates are unbounded: there is no dense extent, negative sites are ordinary).
+/// Block rule: floor(site / s) * s, s the new stride. Padded rule: every o for which some input o * s + offset exists
+/// (coordinates are unbounded: there is no dense extent, negative sites are ordinary). Pictures: docs/coordinates.md.
+/// `out` must not be `in`. @throws ShapeError; InputError when an output site leaves the range of valid coordinates
+/// (named).
 void downsample(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
 /// Sites that a generative transposed convolution creates from `in` (at stride in.stride / kernel.stride): all
-/// o * s + offset of all sites o. @throws ShapeError unless in.stride is divisible by kernel.stride.
+/// o * s + offset of all sites o. The map of that convolution is build_kernel_map(out, in, ...), transposed.
+/// @throws ShapeError unless in.stride is divisible by kernel.stride; InputError as downsample.
 void generate(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
-/// Map of a convolution that reads `in` and writes `out`: pairs with in = out_site + offset * in.stride (block rule: out sites
-/// are in finest units already; padded rule: likewise, the padding is in the offset).
-/// Submanifold: pass the same Coords twice (sizes must be odd). Any `out` of the caller's is allowed (stride >= in.stride).
-/// Identical for any executor; pairs of an offset ascend. @throws ShapeError; also when counts exceed int32.
-void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& kernel, Executor& executor, KernelMap& map);
+/// Map of a convolution that reads `in` and writes `out`: pairs with in = out_site + offset * in.stride (block rule:
+/// out sites are in finest units already; padded rule: likewise, the padding is in the offset). Submanifold: pass the
+/// same Coords twice, with odd sizes (even ones start at 0, are not symmetric, and work too). Any `out` of the caller's
+/// is allowed (stride >= in.stride), on the grid of in.stride or not: what does not meet has no pair. Identical for any
+/// executor; for each offset, input rows and output rows ascend together.
+/// @throws ShapeError: check_kernel; dimensions differ; out.stride < in.stride; more rows than int32 can number.
+/// Cost: O((N_in + N_out) * K / size of the last axis) steps of a merge, half of that when in and out are the same
+/// sites and the offsets are symmetric; no allocation once the vectors have grown. Parallel over groups of offsets.
+void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& kernel, Executor& executor,
+                      KernelMap& map);
 
-/// The same pairs with input and output exchanged, offsets kept: map of a transposed (inverse) convolution over its forward
-/// layer's map, and what the input gradient runs on.
+/// The same pairs with input and output exchanged, offsets kept: map of a transposed (inverse) convolution over its
+/// forward layer's map, and what the input gradient runs on. `out` must not be `map`. Needs what build_kernel_map
+/// promises: for each offset, rows ascend together.
 void transpose_map(const KernelMap& map, Executor& executor, KernelMap& out);
 
 }  // namespace rarefy

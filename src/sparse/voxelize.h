@@ -13,13 +13,16 @@
 namespace rarefy {
 
 enum class Rounding : std::uint8_t {
-  floor,            ///< exactly numpy.floor(xyz / numpy.float32(v)), division and floor in float32
-  round_minus_min,  ///< the rule of the spvnas code: numpy.round(xyz / numpy.float32(v)), then minus the minimum per sample and axis
+  floor,  ///< exactly numpy.floor(xyz / numpy.float32(v)), division and floor in float32
+  /// The rule of the spvnas code: numpy.round(xyz / numpy.float32(v)), then minus the minimum per sample and axis,
+  /// taken over the points that are finite, inside the crop and in the range of valid coordinates before the shift.
+  round_minus_min,
 };
 
 struct VoxelizeOptions {
   int dims = 3;
-  std::array<float, kMaxDims> voxel_size{0.05f, 0.05f, 0.05f, 1.0f};  ///< metres (last axis: whatever unit the data have)
+  std::array<float, kMaxDims> voxel_size{0.05f, 0.05f, 0.05f,
+                                         1.0f};  ///< metres (last axis: whatever unit the data have)
   Rounding rounding = Rounding::floor;
   /// Points outside [crop_min, crop_max) are dropped. Infinite = no crop.
   std::array<float, kMaxDims> crop_min = filled(-std::numeric_limits<float>::infinity());
@@ -29,19 +32,25 @@ struct VoxelizeOptions {
 
 /// What voxelization made of the points. Vectors keep their capacity between calls.
 struct Voxels {
-  Coords coords;                                ///< [V] sorted
-  std::vector<std::int32_t> voxel_of_point;     ///< [P] row in coords, or -1 for a point that was dropped
-  std::vector<std::int32_t> point_order;        ///< [kept] points sorted by voxel, in input order within a voxel
-  std::vector<std::int32_t> point_begin;        ///< [V+1] points of voxel v are point_order[point_begin[v] .. point_begin[v+1])
-  std::int64_t not_finite = 0;                  ///< points dropped because a coordinate is NaN or infinite
-  std::int64_t outside = 0;                     ///< points dropped because they lie outside the crop or the valid coordinates
-  std::vector<std::uint64_t> scratch[4];        ///< working memory
+  Coords coords;                             ///< [V] sorted
+  std::vector<std::int32_t> voxel_of_point;  ///< [P] row in coords, or -1 for a point that was dropped
+  std::vector<std::int32_t> point_order;     ///< [kept] points sorted by voxel, in input order within a voxel
+  std::vector<std::int32_t>
+      point_begin;              ///< [V+1] points of voxel v are point_order[point_begin[v] .. point_begin[v+1])
+  std::int64_t not_finite = 0;  ///< points dropped because a coordinate is NaN or infinite
+  std::int64_t outside = 0;     ///< points dropped because they lie outside the crop or the valid coordinates
+  std::vector<std::uint64_t> scratch[4];  ///< working memory
 };
 
 /// Voxelizes points of one or several samples.
 /// @param points  [P, >= dims] columns 0..dims-1 are coordinates; any row stride
 /// @param sample_begin  [B+1] rows of each sample
 /// Deterministic for any executor. Points outside the range of valid coordinates count as outside.
+/// @throws UsageError  dims, a voxel size (must be finite and positive) or a crop bound (must not be NaN) makes no
+/// sense;
+///                     sample_begin does not ascend from 0 to P; more samples or points than keys or row indices can
+///                     hold
+/// @throws ShapeError  points has fewer than dims columns
 /// Cost: O(P) with a radix sort; no allocation once the vectors have grown.
 void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin, const VoxelizeOptions& options,
               Executor& executor, Voxels& out);
@@ -49,17 +58,22 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
 enum class Reduction : std::uint8_t { first, mean, max };
 
 /// Features of voxels from features of their points. y: [V, C]; x: [P, C].
-/// The mean sums in input order in float32 and divides once.
-void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor, Matrix<float> y);
+/// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN.
+/// @throws ShapeError  rows or columns of x and y do not fit (as for the functions below)
+void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor,
+                      Matrix<float> y);
 
-/// Gradient of reduce_to_voxels with respect to x: [P, C] (zero for dropped points). For max, ties go to the first point.
+/// Gradient of reduce_to_voxels with respect to x: [P, C] (zero for dropped points). For max, ties go to the first
+/// point (and a NaN, to the first NaN).
 void reduce_to_voxels_gradient(const Voxels& voxels, Matrix<const float> x, Matrix<const float> y_gradient,
                                Reduction reduction, Executor& executor, Matrix<float> x_gradient);
 
-/// y[p] = index[p] >= 0 ? x[index[p]] : fill. The map back from voxels to points.
-void gather_rows(std::span<const std::int32_t> index, Matrix<const float> x, float fill, Executor& executor, Matrix<float> y);
+/// y[p] = index[p] >= 0 ? x[index[p]] : fill. Indices must be below the rows of x. The map back from voxels to points.
+void gather_rows(std::span<const std::int32_t> index, Matrix<const float> x, float fill, Executor& executor,
+                 Matrix<float> y);
 
 /// Gradient of gather_rows: x_gradient[v] = sum over its points (in input order) of y_gradient[p].
-void gather_rows_gradient(const Voxels& voxels, Matrix<const float> y_gradient, Executor& executor, Matrix<float> x_gradient);
+void gather_rows_gradient(const Voxels& voxels, Matrix<const float> y_gradient, Executor& executor,
+                          Matrix<float> x_gradient);
 
 }  // namespace rarefy

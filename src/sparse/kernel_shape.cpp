@@ -1,0 +1,68 @@
+#include "base/check.h"
+#include "sparse/kernel_map.h"
+
+namespace rarefy {
+
+std::int64_t KernelShape::volume() const {
+  std::int64_t product = 1;
+  for (int a = 0; a < dims; ++a) product *= size[a];
+  return product;
+}
+
+Extent KernelShape::offset(std::int64_t k) const {
+  Extent result{0, 0, 0, 0};
+  for (int a = dims - 1; a >= 0; --a) {
+    const auto step = static_cast<std::int32_t>(k % size[a]);
+    k /= size[a];
+    if (rule == CoordinateRule::padded) {
+      result[a] = step * dilation[a] - padding[a];
+    } else {
+      const std::int32_t centre = size[a] % 2 == 1 ? (size[a] - 1) / 2 : 0;
+      result[a] = (step - centre) * dilation[a];
+    }
+  }
+  return result;
+}
+
+void check_kernel(const KernelShape& kernel, const Extent& in_stride) {
+  RAREFY_CHECK(kernel.dims >= 1 && kernel.dims <= kMaxDims, ShapeError, "a kernel has 1 to {} dimensions, got {}",
+               kMaxDims, kernel.dims);
+  const KeyLayout layout = key_layout(kernel.dims);
+  constexpr std::int64_t kLargest = std::int64_t{1} << 31;
+  for (int a = 0; a < kernel.dims; ++a) {
+    const char* axis = kAxisName[a];
+    RAREFY_CHECK(kernel.size[a] >= 1 && kernel.size[a] <= 7, ShapeError, "kernel size along {} must be 1 to 7, got {}",
+                 axis, kernel.size[a]);
+    RAREFY_CHECK(kernel.stride[a] >= 1, ShapeError, "kernel stride along {} must be at least 1, got {}", axis,
+                 kernel.stride[a]);
+    RAREFY_CHECK(kernel.dilation[a] >= 1, ShapeError, "kernel dilation along {} must be at least 1, got {}", axis,
+                 kernel.dilation[a]);
+    RAREFY_CHECK(kernel.padding[a] >= 0, ShapeError, "kernel padding along {} must not be negative, got {}", axis,
+                 kernel.padding[a]);
+    RAREFY_CHECK(kernel.rule == CoordinateRule::padded || kernel.padding[a] == 0, ShapeError,
+                 "padding along {} is {}, but the block rule has no padding: use the padded rule", axis,
+                 kernel.padding[a]);
+    RAREFY_CHECK(in_stride[a] >= 1, ShapeError, "the stride of the input along {} must be at least 1, got {}", axis,
+                 in_stride[a]);
+    RAREFY_CHECK(static_cast<std::int64_t>(in_stride[a]) * kernel.stride[a] < kLargest, ShapeError,
+                 "the stride of the output along {} would be {} * {}, which does not fit 32 bits", axis, in_stride[a],
+                 kernel.stride[a]);
+    // In 64 bits: the products of a careless caller may not fit 32.
+    const std::int64_t size = kernel.size[a];
+    std::int64_t low = 0;
+    if (kernel.rule == CoordinateRule::padded) {
+      low = -std::int64_t{kernel.padding[a]};
+    } else if (size % 2 == 1) {
+      low = -(size - 1) / 2 * kernel.dilation[a];
+    }
+    const std::int64_t high = low + (size - 1) * kernel.dilation[a];
+    const std::int64_t reach = std::max(-low, high);
+    RAREFY_CHECK(
+        reach < kLargest && reach * in_stride[a] <= layout.guard, ShapeError,
+        "the kernel reaches {} sites of stride {} along {}, more than {} finest voxels: reduce size, dilation, padding "
+        "or stride",
+        reach, in_stride[a], axis, layout.guard);
+  }
+}
+
+}  // namespace rarefy
