@@ -81,6 +81,9 @@ struct GraphOutput {
 };
 
 class OpSet;
+class Graph;
+/// Fresh parameters for a graph: a function of (graph, seed) only.
+RAREFY_API Weights initial_weights(const Graph& graph, std::uint64_t seed);
 
 /// Immutable and cheap to copy. Nodes are in topological order.
 class RAREFY_API Graph {
@@ -96,6 +99,7 @@ class RAREFY_API Graph {
   /// Rows of a value as an expression in the spaces' sizes.
   SymbolicSize rows(ValueId value) const;
   /// Shapes that the parameters of a node must have (after their views), in the order of Node::parameters.
+  /// `node` is one of nodes(), not a copy.
   std::vector<std::vector<std::int64_t>> parameter_shapes(const Node& node) const;
   /// Whether an optimiser may change the parameter (false: running statistics).
   std::vector<bool> parameter_trainable(const Node& node) const;
@@ -110,6 +114,7 @@ class RAREFY_API Graph {
 
  private:
   friend class GraphBuilder;
+  friend RAREFY_API Weights initial_weights(const Graph& graph, std::uint64_t seed);
   struct Data;
   explicit Graph(std::shared_ptr<const Data> data);
   std::shared_ptr<const Data> data_;
@@ -210,6 +215,23 @@ class RAREFY_API OpSet {
   std::map<std::string, std::shared_ptr<const OpDef>, std::less<>> ops_;
 };
 
+/// A small graph around one op with everything needed to run it: what the conformance test feeds on.
+struct OpExample {
+  /// Data of one graph input: points [rows, cols] with sample_begin, or a sparse tensor with coords [rows, 1 + dims].
+  struct Data {
+    std::string name;
+    std::vector<std::int32_t> coords;
+    std::vector<float> values;
+    std::int64_t rows = 0;
+    std::int64_t cols = 0;
+    std::vector<std::int64_t> sample_begin;
+    std::int64_t batches = -1;
+  };
+  Graph graph;
+  Weights weights;
+  std::vector<Data> inputs;
+};
+
 // ---- building --------------------------------------------------------------------------------------------------------
 
 /// Adds nodes one by one; types are inferred and errors thrown at once, naming node and op. Equal nodes without parameters
@@ -236,8 +258,6 @@ class RAREFY_API GraphBuilder {
   std::unique_ptr<State> state_;
 };
 
-/// Fresh parameters for a graph: a function of (graph, seed) only.
-RAREFY_API Weights initial_weights(const Graph& graph, std::uint64_t seed);
 /// @throws ShapeError naming node, parameter, expected and found shapes when the store does not fit the graph.
 RAREFY_API void check_weights(const Graph& graph, const Weights& weights);
 
