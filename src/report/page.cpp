@@ -56,7 +56,7 @@ std::string table(const Table& table) {
   const auto side = [&](std::size_t column) {
     return column < table.numeric.size() && table.numeric[column] ? " class=\"n\"" : "";
   };
-  std::string html = "<div class=\"table\"><table>";
+  std::string html = fmt::format("<div class=\"table{}\"><table>", table.narrow ? " narrow" : "");
   if (!table.caption.empty()) html += fmt::format("<caption>{}</caption>", escape(table.caption));
   html += "<thead><tr>";
   for (std::size_t c = 0; c < table.head.size(); ++c) {
@@ -72,7 +72,7 @@ std::string table(const Table& table) {
 }
 
 std::string bar_cell(std::string_view text, double share) {
-  return fmt::format("<span class=\"cell\"><i style=\"width:{:.1f}%\"></i><span>{}</span></span>",
+  return fmt::format("<span class=\"cell\"><b><i style=\"width:{:.1f}%\"></i></b><span>{}</span></span>",
                      std::clamp(share, 0.0, 1.0) * 100, escape(text));
 }
 

@@ -40,9 +40,10 @@ struct Table {
   std::vector<bool> numeric;
   std::vector<std::vector<std::string>> rows;
   std::string caption;  ///< plain text; may be empty
+  bool narrow = false;  ///< few columns: keep them close together
 };
 std::string table(const Table& table);
-/// A cell with a bar of length share (0..1) behind its text.
+/// A cell with a bar of length share (0..1) beside its text.
 std::string bar_cell(std::string_view text, double share);
 
 /// Something that is folded away until asked for.

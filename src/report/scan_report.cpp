@@ -130,7 +130,7 @@ void add_scores(Page& page, const ScanReport& r) {
       "How right it is",
       "IoU per class over the points that have a true label: points that are the class both truly and by the network, "
       "divided by points that are it by either. The mean is over classes that occur in this scan.");
-  Table scores{{"Class", "True points", "IoU"}, {false, true, true}, {}, ""};
+  Table scores{{"Class", "True points", "IoU"}, {false, true, true}, {}, "", true};
   for (const ClassScore& c : r.scores) {
     if (c.points == 0) continue;
     scores.rows.push_back({escape(c.name), count(c.points), bar_cell(percent(c.iou), c.iou)});

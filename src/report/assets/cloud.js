@@ -44,7 +44,7 @@ rarefy.cloud = function (root) {
     var A = 1.9779984951 * l - 2.4285922050 * m + 0.4505937099 * s;
     var B = 0.0259040371 * l + 0.7827717662 * m - 0.8086757660 * s;
     L = 0.50 + 0.36 * L;
-    var chroma = Math.hypot(A, B), scale = chroma > 0 ? Math.min(chroma, 0.035 + 0.42 * chroma) / chroma : 0;
+    var chroma = Math.hypot(A, B), scale = chroma > 0 ? Math.min(chroma, 0.03 + 0.34 * chroma) / chroma : 0;
     A *= scale; B *= scale;
     l = Math.pow(L + 0.3963377774 * A + 0.2158037573 * B, 3);
     m = Math.pow(L - 0.1055613458 * A - 0.0638541728 * B, 3);

@@ -15,7 +15,7 @@ rarefy.view3d = function (canvas, cloud) {
     vertexShader: 'attribute vec4 tint; uniform float size, pixels, ratio; varying vec3 shade; varying float away;\n' +
       'void main() { vec4 at = modelViewMatrix * vec4(position, 1.0); gl_Position = projectionMatrix * at; away = -at.z;\n' +
       ' if (tint.a < 0.5) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);\n' +
-      ' gl_PointSize = size * clamp(pixels * 0.075 / max(away, 0.1), 1.35 * ratio, 9.0 * ratio); shade = tint.rgb; }',
+      ' gl_PointSize = size * clamp(pixels * 0.085 / max(away, 0.1), 1.35 * ratio, 9.0 * ratio); shade = tint.rgb; }',
     fragmentShader: 'varying vec3 shade; varying float away;\n' +
       'void main() { vec2 p = gl_PointCoord - 0.5; if (dot(p, p) > 0.25) discard;\n' +
       ' gl_FragColor = vec4(shade, clamp(log2(away) / 10.0, 0.004, 0.996)); }',

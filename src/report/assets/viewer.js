@@ -31,7 +31,7 @@
 
   var flat = view.name === '2d', narrow = stage.clientWidth < 600;
   var home = flat ? { yaw: 0, pitch: Math.PI / 2, distance: narrow ? 110 : 90, target: [0, 0, 0] }
-                  : { yaw: 0.42, pitch: 0.46, distance: narrow ? 52 : 42, target: [5, 1, -1.2] };
+                  : { yaw: 0.42, pitch: 0.47, distance: narrow ? 48 : 36, target: [6, 1, -0.6] };
   home.flatYaw = 0;
   var tag = stage.querySelector('.tag');
   var draw = function () {
