@@ -1,9 +1,12 @@
 # Formats, data sets, metrics, augmentations: rarefy_data. The simulator stands apart because it alone needs Embree.
+find_package(ZLIB REQUIRED)  # compressed .npz
+rarefy_op_list(${CMAKE_CURRENT_SOURCE_DIR}/data/formats RAREFY_FORMAT format_list.inc)
+rarefy_op_list(${CMAKE_CURRENT_SOURCE_DIR}/data/sets RAREFY_DATA_SET data_set_list.inc)
 file(GLOB_RECURSE data_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/data/*.cpp)
 list(FILTER data_sources EXCLUDE REGEX "/data/simulate/")
 if(data_sources)
   add_library(rarefy_data STATIC ${data_sources})
-  target_link_libraries(rarefy_data PUBLIC rarefy_internal)
+  target_link_libraries(rarefy_data PUBLIC rarefy_internal PRIVATE ZLIB::ZLIB)
 else()
   add_library(rarefy_data INTERFACE)
   target_link_libraries(rarefy_data INTERFACE rarefy_internal)
