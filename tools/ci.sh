@@ -33,6 +33,7 @@ stage_notorch() {
   configure notorch
   compile notorch
   quiet_ctest notorch
+  tools/check_isa_leaks build/notorch
 }
 stage_asan() {
   export RAREFY_QUICK=1

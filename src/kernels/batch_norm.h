@@ -13,13 +13,14 @@ namespace rarefy {
 void batch_norm_statistics(Matrix<const float> x, Executor& executor, float* mean, float* variance);
 
 /// y = act((x - mean) / sqrt(variance + epsilon) * gamma + beta + residual). In place (y = x) allowed.
-void batch_norm_apply(Matrix<const float> x, const float* mean, const float* variance, const float* gamma, const float* beta,
-                      float epsilon, Matrix<const float> residual, Activation activation, float slope, Executor& executor,
-                      Matrix<float> y);
+void batch_norm_apply(Matrix<const float> x, const float* mean, const float* variance, const float* gamma,
+                      const float* beta, float epsilon, Matrix<const float> residual, Activation activation,
+                      float slope, Executor& executor, Matrix<float> y);
 
-/// Backward in training mode (statistics of the batch took part). g is the gradient of the value before activation and residual.
-/// Writes gx [N, C] (may equal g), g_gamma [C], g_beta [C].
+/// Backward in training mode (statistics of the batch took part). g is the gradient of the value before activation and
+/// residual. Writes gx [N, C] (may equal g), g_gamma [C], g_beta [C].
 void batch_norm_gradient(Matrix<const float> x, Matrix<const float> g, const float* mean, const float* variance,
-                         const float* gamma, float epsilon, Executor& executor, Matrix<float> gx, float* g_gamma, float* g_beta);
+                         const float* gamma, float epsilon, Executor& executor, Matrix<float> gx, float* g_gamma,
+                         float* g_beta);
 
 }  // namespace rarefy

@@ -69,7 +69,8 @@ struct ConvEpilogue {
 /// @param x    [N_in, C_in]; may be a column range of a wider matrix (row_stride)
 /// @param map  pairs; null = identity with N_in = N_out (linear layer)
 /// @param y    [N_out, C_out]; may be a column range of a wider matrix; must not overlap x. May equal the residual.
-/// Rows without pairs get the epilogue of zero. Multiply-adds: pairs * C_in * C_out.
+/// Rows without pairs get the epilogue of zero. NaN and infinities pass through. Allocates nothing.
+/// Multiply-adds: pairs * C_in * C_out. @throws ShapeError naming what does not fit; before y is touched.
 void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
                   const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y);
 

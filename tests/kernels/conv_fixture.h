@@ -2,6 +2,7 @@
 /// What the convolution tests share: matrices with guarded rows, the variants of this machine, comparison with a bound.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -13,6 +14,7 @@
 #include "base/rng.h"
 #include "kernels/conv.h"
 #include "oracle/conv.h"
+#include "rarefy/error.h"
 
 namespace rarefy::test {
 
@@ -81,6 +83,19 @@ inline bool same_bits(Matrix<const float> a, Matrix<const float> b) {
     if (std::memcmp(a.row(r), b.row(r), static_cast<std::size_t>(a.cols) * sizeof(float)) != 0) return false;
   }
   return true;
+}
+
+/// One below, at and above the lanes of every variant, odd counts, class counts, and counts of several panels.
+constexpr std::array<std::int64_t, 14> kChannels{1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 20, 33, 64, 67};
+inline std::int64_t any_channels(Rng& rng) {
+  return kChannels[static_cast<std::size_t>(rng.integer(0, static_cast<std::int64_t>(kChannels.size()) - 1))];
+}
+
+/// Submanifold maps of any density, or maps between two sets of rows; now and then empty.
+inline KernelMap random_conv_map(Rng& rng) {
+  if (rng.chance(0.5)) return oracle::random_submanifold_map(rng, 900, 3);
+  const std::int64_t in_rows = rng.integer(0, 500), out_rows = rng.integer(0, 700);
+  return oracle::random_map(rng, in_rows, out_rows, 8, rng.uniform());
 }
 
 /// Longest sum of one output row: pairs of a row times input channels.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 namespace rarefy::oracle {
@@ -75,10 +76,20 @@ KernelMap random_submanifold_map(Rng& rng, std::int64_t most_sites, int size) {
 
 KernelMap random_map(Rng& rng, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume, double density) {
   std::vector<Pair> pairs;
-  for (std::int64_t o = 0; o < (in_rows > 0 ? out_rows : 0); ++o) {
-    for (std::int64_t k = 0; k < volume; ++k) {
-      if (!rng.chance(density)) continue;
-      pairs.push_back({static_cast<std::int32_t>(rng.integer(0, in_rows - 1)), static_cast<std::int32_t>(o), k});
+  std::vector<std::int32_t> inputs(static_cast<std::size_t>(in_rows));
+  std::vector<std::int32_t> outputs(static_cast<std::size_t>(out_rows));
+  std::iota(inputs.begin(), inputs.end(), 0);
+  std::iota(outputs.begin(), outputs.end(), 0);
+  const auto shuffle = [&](std::vector<std::int32_t>& rows) {
+    for (std::size_t i = rows.size(); i > 1; --i) {
+      std::swap(rows[i - 1], rows[static_cast<std::size_t>(rng.integer(0, static_cast<std::int64_t>(i) - 1))]);
+    }
+  };
+  for (std::int64_t k = 0; k < volume; ++k) {
+    shuffle(inputs);
+    shuffle(outputs);
+    for (std::size_t i = 0; i < std::min(inputs.size(), outputs.size()); ++i) {
+      if (rng.chance(density)) pairs.push_back({inputs[i], outputs[i], k});
     }
   }
   return make_map(std::move(pairs), in_rows, out_rows, volume);

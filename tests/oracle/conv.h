@@ -27,7 +27,8 @@ KernelMap transposed(const KernelMap& map);
 /// Sites of a random set in a box, and the map of a submanifold kernel of odd `size` over them, by comparing all sites.
 /// The density varies: from lone sites to a full box.
 KernelMap random_submanifold_map(Rng& rng, std::int64_t most_sites, int size);
-/// A map between different row sets in which an output row has at most one input per offset.
+/// A map between different sets of rows. As in every map of a kernel, an offset joins a row with at most one other, in
+/// both directions; `density` is the share of the possible pairs.
 KernelMap random_map(Rng& rng, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume, double density);
 /// All sites of an nx x ny x nz box, 3x3x3; row of (x, y, z) = (x * ny + y) * nz + z.
 KernelMap dense_box_map(int nx, int ny, int nz);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "base/check.h"
 #include "kernels/cpu/conv/panels.h"
@@ -96,6 +97,8 @@ struct ForwardRun {
 
   void pairs(PanelJob job, std::int64_t k) const {
     if (job.count == 0) return;
+    RAREFY_ASSERT(std::adjacent_find(job.out_row, job.out_row + job.count, std::greater_equal<>()) ==
+                  job.out_row + job.count);  // output rows of an offset ascend strictly
     const auto& kernels = *weights.variant->kernels;
     const float* w =
         static_cast<const float*>(weights.data.data()) + k * weights.in_channels * panels.padded_channels();
