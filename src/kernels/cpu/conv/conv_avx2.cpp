@@ -36,6 +36,12 @@ struct Avx2 {
       _mm256_maskstore_ps(p, m.lanes, r);
     }
   }
+  // The second operand is the result when either is NaN.
+  static RAREFY_INLINE Reg relu(Reg r) { return _mm256_max_ps(_mm256_setzero_ps(), r); }
+  static RAREFY_INLINE Reg leaky_relu(Reg r, Reg slope) {
+    const __m256 negative = _mm256_cmp_ps(r, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return _mm256_blendv_ps(r, _mm256_mul_ps(r, slope), negative);
+  }
 };
 
 }  // namespace

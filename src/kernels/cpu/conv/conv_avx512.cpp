@@ -21,6 +21,12 @@ struct Avx512 {
   static RAREFY_INLINE Mask mask(int n) { return static_cast<Mask>((1u << n) - 1u); }
   static RAREFY_INLINE Reg load(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
   static RAREFY_INLINE void store(float* p, Reg r, Mask m) { _mm512_mask_storeu_ps(p, m, r); }
+  // The second operand is the result when either is NaN. (The unmasked form trips a warning in g++ 12's own header.)
+  static RAREFY_INLINE Reg relu(Reg r) { return _mm512_maskz_max_ps(0xFFFF, _mm512_setzero_ps(), r); }
+  static RAREFY_INLINE Reg leaky_relu(Reg r, Reg slope) {
+    const __mmask16 negative = _mm512_cmp_ps_mask(r, _mm512_setzero_ps(), _CMP_LT_OQ);
+    return _mm512_mask_mul_ps(r, negative, r, slope);
+  }
 };
 
 }  // namespace

@@ -22,6 +22,8 @@ struct Four {
   }
   static RAREFY_INLINE void store(float* p, Reg r) { std::memcpy(p, &r, sizeof r); }
   static RAREFY_INLINE Reg fma(Reg a, Reg b, Reg c) { return a * b + c; }
+  static RAREFY_INLINE Reg relu(Reg r) { return r < zero() ? zero() : r; }
+  static RAREFY_INLINE Reg leaky_relu(Reg r, Reg slope) { return r < zero() ? r * slope : r; }
 };
 #else
 namespace hn = hwy::HWY_NAMESPACE;
@@ -33,6 +35,10 @@ struct Four {
   static RAREFY_INLINE Reg load(const float* p) { return hn::LoadU(Tag(), p); }
   static RAREFY_INLINE void store(float* p, Reg r) { hn::StoreU(r, Tag(), p); }
   static RAREFY_INLINE Reg fma(Reg a, Reg b, Reg c) { return hn::MulAdd(a, b, c); }
+  static RAREFY_INLINE Reg relu(Reg r) { return hn::IfThenElse(hn::Lt(r, zero()), zero(), r); }
+  static RAREFY_INLINE Reg leaky_relu(Reg r, Reg slope) {
+    return hn::IfThenElse(hn::Lt(r, zero()), hn::Mul(r, slope), r);
+  }
 };
 #endif
 

@@ -7,6 +7,8 @@
 
 namespace rarefy {
 
+using conv_cpu::Ending;
+using conv_cpu::Pairs;
 using conv_cpu::PanelJob;
 using conv_cpu::Panels;
 
@@ -71,18 +73,16 @@ void begin_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begi
   }
 }
 
-/// NaN stays NaN: the comparison is false for it.
-void activate_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begin, std::int64_t end) {
-  if (epilogue.activation == Activation::none) return;
-  const float slope = epilogue.activation == Activation::relu ? 0.0f : epilogue.slope;
-  for (std::int64_t r = begin; r < end; ++r) {
-    float* to = y.row(r);
-    if (epilogue.activation == Activation::relu) {
-      for (std::int64_t c = 0; c < y.cols; ++c) to[c] = to[c] < 0.0f ? 0.0f : to[c];
-    } else {
-      for (std::int64_t c = 0; c < y.cols; ++c) to[c] = to[c] < 0.0f ? to[c] * slope : to[c];
-    }
+Ending ending_of(Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return Ending::none;
+    case Activation::relu:
+      return Ending::relu;
+    case Activation::leaky_relu:
+      return Ending::leaky_relu;
   }
+  return Ending::none;
 }
 
 /// Everything that parts of one call share.
@@ -93,24 +93,9 @@ struct ForwardRun {
   const ConvEpilogue& epilogue;
   Matrix<float> y;
   Panels panels;
-  bool overwrite;  ///< no bias, no residual, every row has its pair: nothing to add to
 
-  void pairs(PanelJob job, std::int64_t k) const {
-    if (job.count == 0) return;
-    RAREFY_ASSERT(std::adjacent_find(job.out_row, job.out_row + job.count, std::greater_equal<>()) ==
-                  job.out_row + job.count);  // output rows of an offset ascend strictly
-    const auto& kernels = *weights.variant->kernels;
-    const float* w =
-        static_cast<const float*>(weights.data.data()) + k * weights.in_channels * panels.padded_channels();
-    float* const y0 = job.y;
-    for (std::int64_t p = 0; p < panels.count; ++p) {
-      job.weights = w + panels.first_channel(p) * weights.in_channels;
-      job.y = y0 + panels.first_channel(p);
-      job.vectors = panels.vectors_of(p);
-      job.tail = panels.tail_of(p);
-      kernels.forward(job);
-    }
-  }
+  const conv_cpu::ConvKernels& kernels() const { return *weights.variant->kernels; }
+  Ending ending() const { return ending_of(epilogue.activation); }
 
   PanelJob job() const {
     PanelJob j{};
@@ -118,37 +103,84 @@ struct ForwardRun {
     j.x_stride = x.row_stride;
     j.y = y.data;
     j.y_stride = y.row_stride;
+    j.start = y.data;
+    j.start_stride = y.row_stride;
     j.in_channels = weights.in_channels;
-    j.overwrite = overwrite;
+    j.slope = epilogue.slope;
     return j;
   }
 
-  /// Blocks [first, last): offset by offset over all of them, so that weights are read once per part.
-  void blocks(std::int64_t first, std::int64_t last) const {
+  /// All panels of the pairs of offset k.
+  void multiply(PanelJob job, std::int64_t k) const {
+    // Output rows of an offset ascend strictly.
+    RAREFY_ASSERT(std::adjacent_find(job.pairs.out_row, job.pairs.out_row + job.pairs.count, std::greater_equal<>()) ==
+                  job.pairs.out_row + job.pairs.count);
+    const auto* w = static_cast<const float*>(weights.data.data()) + k * weights.in_channels * panels.padded_channels();
+    const float* const start = job.start;
+    float* const y0 = job.y;
+    const Pairs next = job.next;
+    for (std::int64_t p = 0; p < panels.count; ++p) {
+      const std::int64_t first = panels.first_channel(p);
+      job.weights = w + first * weights.in_channels;
+      job.y = y0 + first;
+      job.start = start == nullptr ? nullptr : start + first;
+      job.vectors = panels.vectors_of(p);
+      job.tail = panels.tail_of(p);
+      job.next = p + 1 < panels.count ? Pairs{} : next;
+      kernels().forward(job);
+    }
+  }
+
+  /// Rows [begin, end) of a linear layer: bias or residual, product and activation in one go.
+  void linear(std::int64_t begin, std::int64_t end) const {
+    PanelJob j = job();
+    j.ending = ending();
+    const bool both = epilogue.bias != nullptr && epilogue.residual.data != nullptr;
+    if (both) begin_rows(epilogue, y, begin, end);
+    for (std::int64_t r = begin; r < end; r += kBlock) {
+      j.x = x.row(r);
+      j.y = y.row(r);
+      if (both) {
+        j.start = j.y;
+      } else if (epilogue.residual.data != nullptr) {
+        j.start = epilogue.residual.row(r);
+        j.start_stride = epilogue.residual.row_stride;
+      } else {
+        j.start = epilogue.bias;
+        j.start_stride = 0;
+      }
+      j.pairs = {kIdentity.data(), kIdentity.data(), std::min(kBlock, end - r)};
+      multiply(j, 0);
+    }
+  }
+
+  /// Blocks [first, last) of a map: offset by offset over all of them, so that weights are read once per part.
+  void mapped(std::int64_t first, std::int64_t last) const {
     const std::int64_t begin = first * kBlock;
     const std::int64_t end = std::min(last * kBlock, y.rows);
-    if (!overwrite) begin_rows(epilogue, y, begin, end);
+    begin_rows(epilogue, y, begin, end);
     PanelJob j = job();
-    if (map == nullptr) {
-      j.in_row = j.out_row = kIdentity.data();
-      for (std::int64_t r = begin; r < end; r += kBlock) {
-        j.x = x.row(r);
-        j.y = y.row(r);
-        j.count = std::min(kBlock, end - r);
-        pairs(j, 0);
-      }
-    } else {
-      for (std::int64_t k = 0; k < map->volume; ++k) {
-        for (std::int64_t b = first; b < last; ++b) {
-          const std::int64_t* range = map->begin.data() + b * map->volume + k;
-          j.in_row = map->in_row.data() + range[0];
-          j.out_row = map->out_row.data() + range[0];
-          j.count = range[1] - range[0];
-          pairs(j, k);
+    std::int64_t k_of_job = 0;
+    for (std::int64_t k = 0; k < map->volume; ++k) {
+      for (std::int64_t b = first; b < last; ++b) {
+        const std::int64_t* range = map->begin.data() + b * map->volume + k;
+        if (range[0] == range[1]) continue;
+        const Pairs pairs{map->in_row.data() + range[0], map->out_row.data() + range[0], range[1] - range[0]};
+        if (j.pairs.count > 0) {  // one job behind, so that each knows the next
+          j.next = pairs;
+          multiply(j, k_of_job);
         }
+        j.pairs = pairs;
+        k_of_job = k;
       }
     }
-    activate_rows(epilogue, y, begin, end);
+    if (j.pairs.count > 0) {
+      j.next = {};
+      multiply(j, k_of_job);
+    }
+    if (epilogue.activation != Activation::none) {
+      kernels().end_rows({y.row(begin), y.row_stride, end - begin, y.cols, ending(), epilogue.slope});
+    }
   }
 };
 
@@ -167,12 +199,17 @@ void conv_forward(Matrix<const float> x, const PackedWeights& weights, const Ker
                   const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y) {
   check_shapes(x, weights, map, epilogue, y);
   if (y.rows == 0) return;
-  const bool overwrite = map == nullptr && epilogue.bias == nullptr && epilogue.residual.data == nullptr;
-  const ForwardRun run{x, weights, map, epilogue, y, Panels(*weights.variant->kernels, y.cols), overwrite};
+  const ForwardRun run{x, weights, map, epilogue, y, Panels(*weights.variant->kernels, y.cols)};
   const std::int64_t blocks = (y.rows + kBlock - 1) / kBlock;
   const std::int64_t step = blocks_per_part(blocks, y.cols);
-  executor.parallel_for((blocks + step - 1) / step,
-                        [&](std::int64_t part, int) { run.blocks(part * step, std::min(blocks, (part + 1) * step)); });
+  executor.parallel_for((blocks + step - 1) / step, [&](std::int64_t part, int) {
+    const std::int64_t last = std::min(blocks, (part + 1) * step);
+    if (map == nullptr) {
+      run.linear(part * step * kBlock, std::min(y.rows, last * kBlock));
+    } else {
+      run.mapped(part * step, last);
+    }
+  });
 }
 
 }  // namespace rarefy

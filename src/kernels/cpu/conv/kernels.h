@@ -6,21 +6,42 @@
 
 namespace rarefy::conv_cpu {
 
-/// One offset, some of its pairs, one panel of output channels: y[out_row[p]] += x[in_row[p]] * W for p in [0, count).
-/// Output rows of one call are distinct.
+/// What ends the sum of a row.
+enum class Ending : std::int32_t { none, relu, leaky_relu };
+
+/// Pairs of rows; output rows are distinct.
+struct Pairs {
+  const std::int32_t* in_row = nullptr;
+  const std::int32_t* out_row = nullptr;
+  std::int64_t count = 0;
+};
+
+/// One offset, some of its pairs, one panel of output channels: y[out] = ending(start[out] + x[in] * W) for each pair.
 struct PanelJob {
   const float* x;           ///< input row 0
   std::ptrdiff_t x_stride;  ///< floats
-  const std::int32_t* in_row;
   float* y;                 ///< first channel of the panel in output row 0
   std::ptrdiff_t y_stride;  ///< floats
-  const std::int32_t* out_row;
-  std::int64_t count;    ///< pairs
+  const float* start;       ///< as y: what the sum starts from (y itself, a residual, a bias with stride 0); null = 0
+  std::ptrdiff_t start_stride;  ///< floats
+  Pairs pairs;
+  Pairs next;            ///< pairs that a later job will work on: their rows are prefetched
   const float* weights;  ///< [in_channels, vectors * lanes]
   std::int64_t in_channels;
-  int vectors;     ///< 1 .. max_vectors
-  int tail;        ///< channels of the last vector: 1 .. lanes
-  bool overwrite;  ///< y = instead of y +=
+  int vectors;  ///< 1 .. max_vectors
+  int tail;     ///< channels of the last vector: 1 .. lanes
+  Ending ending;
+  float slope;  ///< of leaky_relu
+};
+
+/// Rows [0, rows) of y [., cols] = ending(y). In place.
+struct EndingJob {
+  float* y;
+  std::ptrdiff_t y_stride;
+  std::int64_t rows;
+  std::int64_t cols;
+  Ending ending;
+  float slope;
 };
 
 /// Weight gradient of some pairs and one panel of output channels: gw[c][j] += sum over p of x[p][c] * gy[p][j].
@@ -39,6 +60,7 @@ struct ConvKernels {
   int lanes;        ///< floats of a vector
   int max_vectors;  ///< vectors of the widest panel
   void (*forward)(const PanelJob&);
+  void (*end_rows)(const EndingJob&);
   void (*weight_gradient)(const GradientJob&);
 };
 

@@ -3,7 +3,8 @@
 /// Everything is in an unnamed namespace: each includer compiles its own copy with its own flags and nothing can leak.
 ///
 /// V has: Reg, Mask, kLanes, zero(), set(float), load(p), store(p, r), fma(a, b, c) = a * b + c, mask(n),
-/// load(p, mask), store(p, r, mask); kForwardRows[v - 1], kGradientRows[v - 1]: rows of a tile with v vectors.
+/// load(p, mask), store(p, r, mask), relu(r), leaky_relu(r, slope) (both keep NaN); kForwardRows[v - 1],
+/// kGradientRows[v - 1]: rows of a tile with v vectors.
 #include "kernels/cpu/conv/kernels.h"
 
 #define RAREFY_INLINE inline __attribute__((always_inline))
@@ -12,26 +13,36 @@
 namespace rarefy::conv_cpu {
 namespace {
 
+template <class V>
+RAREFY_INLINE typename V::Reg ended(typename V::Reg r, Ending ending, typename V::Reg slope) {
+  if (ending == Ending::relu) return V::relu(r);
+  return ending == Ending::leaky_relu ? V::leaky_relu(r, slope) : r;
+}
+
+/// Asks for the lines of a row.
+RAREFY_INLINE void prefetch_row(const float* row, std::int64_t floats) {
+  const char* p = reinterpret_cast<const char*>(row);
+  for (std::int64_t at = 0; at < floats * 4; at += 64) __builtin_prefetch(p + at, 0, 3);
+}
+
 /// R output rows by NV vectors. Each element is one chain of multiply-adds in the order of the input channels, so its
 /// bits do not depend on how rows are grouped into tiles.
 template <class V, int R, int NV>
-RAREFY_INLINE void forward_tile(const PanelJob& job, const std::int32_t* in_row, const std::int32_t* out_row,
-                                typename V::Mask tail) {
+RAREFY_INLINE void forward_tile(const PanelJob& job, std::int64_t p, typename V::Mask tail) {
   using Reg = typename V::Reg;
   constexpr int L = V::kLanes;
+  const std::int32_t* in_row = job.pairs.in_row + p;
+  const std::int32_t* out_row = job.pairs.out_row + p;
   const float* x[R];
-  float* y[R];
-  RAREFY_UNROLL for (int r = 0; r < R; ++r) {
-    x[r] = job.x + in_row[r] * job.x_stride;
-    y[r] = job.y + out_row[r] * job.y_stride;
-  }
+  RAREFY_UNROLL for (int r = 0; r < R; ++r) x[r] = job.x + in_row[r] * job.x_stride;
   Reg acc[R][NV];
-  if (job.overwrite) {
+  if (job.start == nullptr) {
     RAREFY_UNROLL for (int r = 0; r < R; ++r) { RAREFY_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = V::zero(); }
   } else {
     RAREFY_UNROLL for (int r = 0; r < R; ++r) {
-      RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) acc[r][v] = V::load(y[r] + v * L);
-      acc[r][NV - 1] = V::load(y[r] + (NV - 1) * L, tail);
+      const float* start = job.start + out_row[r] * job.start_stride;
+      RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) acc[r][v] = V::load(start + v * L);
+      acc[r][NV - 1] = V::load(start + (NV - 1) * L, tail);
     }
   }
   const float* w = job.weights;
@@ -44,9 +55,16 @@ RAREFY_INLINE void forward_tile(const PanelJob& job, const std::int32_t* in_row,
       RAREFY_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = V::fma(a, b[v], acc[r][v]);
     }
   }
+  if (job.ending != Ending::none) {
+    const Reg slope = V::set(job.slope);
+    RAREFY_UNROLL for (int r = 0; r < R; ++r) {
+      RAREFY_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = ended<V>(acc[r][v], job.ending, slope);
+    }
+  }
   RAREFY_UNROLL for (int r = 0; r < R; ++r) {
-    RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) V::store(y[r] + v * L, acc[r][v]);
-    V::store(y[r] + (NV - 1) * L, acc[r][NV - 1], tail);
+    float* y = job.y + out_row[r] * job.y_stride;
+    RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) V::store(y + v * L, acc[r][v]);
+    V::store(y + (NV - 1) * L, acc[r][NV - 1], tail);
   }
 }
 
@@ -54,23 +72,46 @@ template <class V, int R, int NV>
 RAREFY_INLINE void forward_tile_of(int rows, const PanelJob& job, std::int64_t p, typename V::Mask tail) {
   if constexpr (R > 0) {
     if (rows == R) {
-      forward_tile<V, R, NV>(job, job.in_row + p, job.out_row + p, tail);
+      forward_tile<V, R, NV>(job, p, tail);
     } else {
       forward_tile_of<V, R - 1, NV>(rows, job, p, tail);
     }
   }
 }
 
-/// All pairs of the job in tiles of nearly equal height: 7 pairs are 4 + 3, never 6 + 1.
+/// All pairs of the job in tiles of nearly equal height: 7 pairs are 4 + 3, never 6 + 1. While a tile is computed the
+/// rows of the next one are fetched: rows lie anywhere, no hardware guesses them.
 template <class V, int NV>
 void forward_panel(const PanelJob& job) {
   constexpr int R = V::kForwardRows[NV - 1];
   const auto tail = V::mask(job.tail);
-  const std::int64_t tiles = (job.count + R - 1) / R;
+  const std::int64_t count = job.pairs.count;
+  const std::int64_t tiles = (count + R - 1) / R;
+  const std::int64_t width = (NV - 1) * V::kLanes + job.tail;
   for (std::int64_t t = 0, p = 0; t < tiles; ++t) {
-    const std::int64_t next = job.count * (t + 1) / tiles;
-    forward_tile_of<V, R, NV>(static_cast<int>(next - p), job, p, tail);
-    p = next;
+    const std::int64_t end = count * (t + 1) / tiles;
+    const Pairs& ahead = t + 1 < tiles ? job.pairs : job.next;
+    const std::int64_t first = t + 1 < tiles ? end : 0;
+    const std::int64_t last = first + R < ahead.count ? first + R : ahead.count;
+    for (std::int64_t q = first; q < last; ++q) {
+      prefetch_row(job.x + ahead.in_row[q] * job.x_stride, job.in_channels);
+      prefetch_row(job.y + ahead.out_row[q] * job.y_stride, width);
+    }
+    forward_tile_of<V, R, NV>(static_cast<int>(end - p), job, p, tail);
+    p = end;
+  }
+}
+
+template <class V>
+void end_rows(const EndingJob& job) {
+  constexpr int L = V::kLanes;
+  const auto slope = V::set(job.slope);
+  const std::int64_t whole = job.cols / L * L;
+  const auto tail = V::mask(job.cols > whole ? static_cast<int>(job.cols - whole) : L);
+  for (std::int64_t r = 0; r < job.rows; ++r) {
+    float* y = job.y + r * job.y_stride;
+    for (std::int64_t c = 0; c < whole; c += L) V::store(y + c, ended<V>(V::load(y + c), job.ending, slope));
+    if (whole < job.cols) V::store(y + whole, ended<V>(V::load(y + whole, tail), job.ending, slope), tail);
   }
 }
 
@@ -143,7 +184,7 @@ void weight_gradient(const GradientJob& job) {
 
 template <class V>
 constexpr ConvKernels make_kernels() {
-  return {V::kLanes, V::kMaxVectors, &forward<V>, &weight_gradient<V>};
+  return {V::kLanes, V::kMaxVectors, &forward<V>, &end_rows<V>, &weight_gradient<V>};
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ using conv_cpu::Panels;
 namespace {
 
 constexpr std::int64_t kBlock = KernelMap::kBlockRows;
-/// Pairs whose rows are multiplied together: their cache lines must fit into L1 even when all rows are 1 KiB apart.
-constexpr std::int64_t kChunk = 32;
+/// Pairs whose rows are multiplied together: few enough that their cache lines stay in L1.
+constexpr std::int64_t kChunk = 48;
 
 void check_shapes(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> gy, const KernelMap* map,
                   std::int64_t volume) {
@@ -31,6 +31,16 @@ void check_shapes(const ConvVariant& variant, Matrix<const float> x, Matrix<cons
   RAREFY_CHECK(x.rows == map->in_rows && gy.rows == map->out_rows, ShapeError,
                "the kernel map goes from {} rows to {}, features from {} to {}", map->in_rows, map->out_rows, x.rows,
                gy.rows);
+}
+
+struct Chunk {
+  std::array<const float*, kChunk> x;
+  std::array<const float*, kChunk> gy;
+  std::size_t count = 0;
+};
+
+void prefetch_row(const float* row, std::int64_t floats) {
+  for (std::int64_t i = 0; i < floats; i += 16) __builtin_prefetch(row + i, 0, 3);
 }
 
 /// The pairs of one offset, in slices of whole blocks; a function of the map alone.
@@ -56,17 +66,18 @@ struct GradientRun {
   /// gw[k] = sum over the pairs of offset k in blocks [first, last).
   void slice(std::int64_t k, std::int64_t first, std::int64_t last, float* gw) const {
     std::fill(gw, gw + x.cols * gy.cols, 0.0f);
-    std::array<const float*, kChunk> x_rows;
-    std::array<const float*, kChunk> gy_rows;
-    std::size_t filled = 0;
-    const auto flush = [&] {
-      multiply(x_rows.data(), gy_rows.data(), static_cast<std::int64_t>(filled), gw);
-      filled = 0;
-    };
+    // Two chunks: while one is multiplied, the rows of the other are on their way into the cache.
+    std::array<Chunk, 2> chunks;
+    std::size_t now = 0;
     const auto add = [&](std::int64_t in, std::int64_t out) {
-      x_rows[filled] = x.row(in);
-      gy_rows[filled] = gy.row(out);
-      if (++filled == kChunk) flush();
+      Chunk& c = chunks[now];
+      c.x[c.count] = x.row(in);
+      c.gy[c.count] = gy.row(out);
+      prefetch_row(x.row(in), x.cols);
+      prefetch_row(gy.row(out), gy.cols);
+      if (++c.count < kChunk) return;
+      now = 1 - now;
+      multiply(chunks[now], gw);
     };
     for (std::int64_t b = first; b < last; ++b) {
       if (map == nullptr) {
@@ -79,14 +90,16 @@ struct GradientRun {
         }
       }
     }
-    if (filled > 0) flush();
+    multiply(chunks[1 - now], gw);
+    multiply(chunks[now], gw);
   }
 
-  void multiply(const float* const* x_rows, const float** gy_rows, std::int64_t count, float* gw) const {
+  void multiply(Chunk& chunk, float* gw) const {
+    if (chunk.count == 0) return;
     GradientJob job{};
-    job.x = x_rows;
-    job.gy = gy_rows;
-    job.count = count;
+    job.x = chunk.x.data();
+    job.gy = chunk.gy.data();
+    job.count = static_cast<std::int64_t>(chunk.count);
     job.in_channels = x.cols;
     job.gw_stride = gy.cols;
     for (std::int64_t p = 0; p < panels.count; ++p) {
@@ -95,8 +108,9 @@ struct GradientRun {
       job.tail = panels.tail_of(p);
       kernels.weight_gradient(job);
       const std::int64_t step = panels.vectors_of(p) * panels.lanes;
-      for (std::int64_t i = 0; p + 1 < panels.count && i < count; ++i) gy_rows[i] += step;
+      for (std::size_t i = 0; p + 1 < panels.count && i < chunk.count; ++i) chunk.gy[i] += step;
     }
+    chunk.count = 0;
   }
 };
 
