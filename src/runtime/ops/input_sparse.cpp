@@ -1,0 +1,12 @@
+#include "runtime/op.h"
+
+namespace rarefy::runtime::ops {
+
+/// Bound before the run by bind_input.
+RuntimeOp input_sparse() {
+  RuntimeOp op;
+  op.run = [](const RunArgs&) {};
+  return op;
+}
+
+}  // namespace rarefy::runtime::ops

@@ -1,0 +1,16 @@
+#include "runtime/op.h"
+
+namespace rarefy::runtime::ops {
+
+RuntimeOp reduce() {
+  RuntimeOp op;
+  op.kind = "voxelize";
+  op.run = [](const RunArgs& args) {
+    const std::string& text = args.node->text("reduction");
+    const Reduction reduction = text == "mean" ? Reduction::mean : text == "first" ? Reduction::first : Reduction::max;
+    reduce_to_voxels(args.index(args.node->inputs[1]), args.input(0), reduction, *args.executor, args.output(0));
+  };
+  return op;
+}
+
+}  // namespace rarefy::runtime::ops

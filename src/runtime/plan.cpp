@@ -1,0 +1,55 @@
+#include "base/check.h"
+#include "runtime/plan_impl.h"
+
+namespace rarefy {
+namespace {
+
+const ConvVariant& choose_variant(const std::string& isa) {
+  if (isa.empty()) return select_conv_variant();
+  std::vector<std::string> here;
+  for (const ConvVariant& variant : conv_variants()) {
+    if (!runs_here(variant)) continue;
+    if (name(variant) == isa) return variant;
+    here.emplace_back(name(variant));
+  }
+  fail<UnsupportedError>("no kernels for '{}' on this CPU; it has: {}", isa, fmt::join(here, ", "));
+}
+
+}  // namespace
+
+Plan::Plan() = default;
+Plan::~Plan() = default;
+
+std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions& options) {
+  check_weights(model.graph(), model.weights());
+  std::shared_ptr<Plan> plan(new Plan());
+  plan->impl_ = std::make_unique<Impl>();
+  Impl& impl = *plan->impl_;
+  impl.model = model;
+  impl.options = options;
+  impl.variant = &choose_variant(options.isa);
+  const Graph& graph = impl.model.graph();
+  impl.steps = runtime::make_steps(graph, options.fuse);
+  impl.layout = runtime::make_layout(graph, impl.steps, options.share_memory);
+  for (runtime::Step& step : impl.steps)
+    if (step.op->prepare)
+      step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], impl.model.weights(), step.fusion, *impl.variant});
+  return plan;
+}
+
+const Model& Plan::model() const { return impl_->model; }
+
+std::string Plan::to_text() const {
+  std::string text = fmt::format("kernels: {}\n", name(*impl_->variant));
+  const Graph& graph = impl_->model.graph();
+  for (const runtime::Step& step : impl_->steps) {
+    const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
+    text += fmt::format("{:<40} {}", node.name, step.label);
+    const runtime::Placement& place = impl_->layout.places[static_cast<std::size_t>(step.result)];
+    if (place.buffer >= 0) text += fmt::format("  -> buffer {} column {} of {}", place.buffer, place.column, place.row_stride);
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace rarefy
