@@ -18,7 +18,7 @@ Tensor::Tensor(Dtype dtype, std::vector<std::int64_t> shape) : dtype_(dtype), sh
                  "tensor with an extent of {} has more elements than can be addressed", extent);
     count *= extent;
   }
-  const auto size = static_cast<std::size_t>(bytes());
+  const auto size = static_cast<std::size_t>(count * size_of(dtype_));
   void* memory = std::aligned_alloc(64, (size / 64 + 1) * 64);
   if (memory == nullptr) throw std::bad_alloc();
   data_ = std::shared_ptr<void>(memory, std::free);
