@@ -1,0 +1,270 @@
+// What lines a street: houses, gardens, fences, hedges, fields, woods, noise barriers.
+#include <algorithm>
+#include <cmath>
+
+#include "data/simulate/populate.h"
+
+namespace rarefy::sim::detail {
+namespace {
+
+constexpr float kPi = 3.14159265f;
+
+void plant_tree(Planter& p, float s, float d, float low, float high) {
+  Mesh& mesh = p.at(s, d, p.between(0, 6.28));
+  if (p.chance(0.15)) add_conifer(mesh, p.between(low, high), p.fresh());
+  else add_tree(mesh, p.between(low, high), p.fresh());
+}
+
+void plant_bushes(Planter& p, int count, float s0, float s1, float d0, float d1, float tall) {
+  for (int k = 0; k < count; ++k) {
+    const float h = p.between(0.4, tall);
+    add_bush(p.at(p.between(s0, s1), p.between(std::min(d0, d1), std::max(d0, d1)), p.between(0, 6.28)), h, h * p.between(0.7, 1.5), p.fresh());
+  }
+}
+
+enum Style : int { kHedge = 100, kGrass = 101 };
+int boundary_style(Planter& p) {
+  const double draw = p.rng.uniform();
+  if (draw < 0.42) return kHedge;
+  if (draw < 0.58) return static_cast<int>(FenceKind::wall);
+  if (draw < 0.78) return static_cast<int>(FenceKind::pickets);
+  if (draw < 0.88) return static_cast<int>(FenceKind::mesh);
+  if (draw < 0.95) return static_cast<int>(FenceKind::boards);
+  return static_cast<int>(FenceKind::rails);
+}
+float boundary_height(Planter& p, int style) {
+  if (style == kHedge) return p.between(1.0, 2.8);
+  if (style == static_cast<int>(FenceKind::boards)) return p.between(1.4, 2.0);
+  return p.between(0.6, 1.8);
+}
+
+/// A fence or hedge across, from distance d0 to d1 at s.
+void plant_divider(Planter& p, int side, float s, float d0, float d1, int style, float height) {
+  const float sign = side == 0 ? 1.0f : -1.0f;
+  for (float d = d0; d < d1 - 0.3f; d += 4) {
+    const float length = std::min(4.0f, d1 - d);
+    Mesh& mesh = p.at(s, sign * d, sign * kPi / 2);
+    if (style == kHedge) add_hedge(mesh, length, height, 0.7f, p.fresh());
+    else add_fence(mesh, static_cast<FenceKind>(style), length, height, p.fresh());
+  }
+}
+
+void plant_front_garden(Planter& p, int side, float s, float length, float setback) {
+  const Layout& l = p.layout;
+  const float sign = side == 0 ? 1.0f : -1.0f, edge = l.walk_end[side];
+  const float depth = setback - edge;
+  if (depth < 0.8f) return;
+  const bool drive = depth > 4.5f && p.chance(0.2);
+  const float gate = drive ? 3.0f : 1.1f, gate_at = s + (p.chance(0.5) ? 0.3f : length - gate - 0.3f);
+  if (p.chance(0.72)) {
+    const int style = boundary_style(p);
+    const float height = boundary_height(p, style);
+    plant_boundary(p, side, s, gate_at - s, edge + 0.15f, style, height);
+    plant_boundary(p, side, gate_at + gate, s + length - gate_at - gate, edge + 0.15f, style, height);
+    if (style != kHedge && p.chance(0.5)) plant_boundary(p, side, s, length - gate, edge + 0.9f, kHedge, height * p.between(0.8, 1.4));
+    if (p.chance(0.5)) plant_divider(p, side, s, edge + 0.2f, setback, style, height);
+  }
+  if (drive) add_car(p.at(gate_at + gate / 2, sign * (edge + 2.6f), sign * (p.chance(0.5) ? kPi / 2 : -kPi / 2)), {kCar, p.instance()}, p.fresh());
+  const std::uint16_t raw = l.strip(sign * (edge + depth / 2)).raw;
+  const bool green = raw == kTerrain;
+  plant_bushes(p, static_cast<int>(p.rng.integer(green ? 2 : 0, green ? 9 : 2)), s, s + length, sign * (edge + 0.6f), sign * setback, 2.2f);
+  if (depth > 2.5f && p.chance(green ? 0.5 : 0.15)) plant_tree(p, p.between(s + 1, s + length - 1), sign * (edge + depth * 0.5f), 0.05f, 0.6f);
+  for (int k = 0; k < 2; ++k)
+    if (p.chance(0.4)) add_clutter(p.at(p.between(s, s + length), sign * (edge + depth * p.between(0.3, 0.9)), p.between(0, 3)), p.fresh());
+}
+
+void plant_back_garden(Planter& p, int side, float s, float length, float from) {
+  const float sign = side == 0 ? 1.0f : -1.0f;
+  for (int k = 0, n = static_cast<int>(p.rng.integer(1, 4)); k < n; ++k) plant_tree(p, p.between(s, s + length), sign * (from + p.between(1, 14)), 0.2f, 1.0f);
+  plant_bushes(p, static_cast<int>(p.rng.integer(2, 6)), s, s + length, sign * from, sign * (from + 12), 2.8f);
+  if (p.chance(0.4)) plant_boundary(p, side, s, length, from + p.between(4, 12), boundary_style(p), p.between(1.0, 2.0));
+  if (p.chance(0.35)) {  // a house of the next street
+    const House house{std::max(6.0f, length * p.between(0.6, 0.9)), p.between(7, 11), static_cast<int>(p.rng.integer(1, 3)), false};
+    add_house(p.facing(side, s, house.length, from + p.between(14, 25)), house, p.fresh());
+  }
+}
+
+void plant_town_side(Planter& p, int side) {
+  const Layout& l = p.layout;
+  const bool urban = l.kind == StreetKind::urban;
+  const float sign = side == 0 ? 1.0f : -1.0f;
+  const bool rows = urban ? p.chance(0.75) : p.chance(0.2);
+  float s = l.s_begin + 2;
+  while (s < l.s_end - 8) {
+    const float length = rows ? p.between(6, 18) : p.between(10, 22);
+    bool crossing = false;
+    for (const SideStreet& street : l.side_streets) {
+      const float keep = street.half_width + street.sidewalk + 0.3f;
+      if (s + length > street.s - keep && s < street.s + keep) {
+        if (s < street.s - keep - 5) plant_bushes(p, 3, s, street.s - keep, sign * (l.walk_end[side] + 0.8f), sign * (l.front[side] + 6), 2.2f);
+        s = street.s + keep + 0.1f;
+        crossing = true;
+      }
+    }
+    if (crossing) continue;
+    const float setback = l.front[side] + (rows ? 0.05f : p.between(0, 2.5));
+    const bool built = p.chance(urban ? 0.8 : 0.68);
+    if (built) {
+      const float gap = rows ? (p.chance(0.15) ? 3.0f : 0.0f) : p.between(2.5, 6);
+      const House house{length - gap, p.between(8, 12), static_cast<int>(p.rng.integer(urban ? 2 : 1, urban ? 5 : 3)), rows};
+      add_house(p.facing(side, s + gap / 2, house.length, setback), house, p.fresh());
+      if (!rows && p.chance(0.4)) {  // garage or shed beside it, set back
+        const House shed{std::max(2.4f, gap - 0.2f), p.between(4, 6), 1, false};
+        add_house(p.facing(side, s - gap / 2 + 0.1f, shed.length, setback + p.between(1, 6)), shed, p.fresh());
+      }
+      plant_front_garden(p, side, s, length, setback);
+      plant_back_garden(p, side, s, length, setback + house.depth + 1);
+    } else {  // an empty lot: green, or a car park
+      if (p.chance(0.7)) plant_boundary(p, side, s, length, l.walk_end[side] + 0.2f, boundary_style(p), p.between(0.8, 2.0));
+      plant_bushes(p, static_cast<int>(p.rng.integer(5, 14)), s, s + length, sign * (l.walk_end[side] + 1), sign * (l.front[side] + 10), 3.0f);
+      for (int k = 0; k < 5; ++k) plant_tree(p, p.between(s, s + length), sign * p.between(l.walk_end[side] + 1.5, l.front[side] + 14), 0.1f, 1.0f);
+      plant_back_garden(p, side, s, length, l.front[side] + 10);
+    }
+    s += length;
+  }
+}
+
+void plant_avenue(Planter& p, int side) {
+  const Layout& l = p.layout;
+  const float sign = side == 0 ? 1.0f : -1.0f;
+  // Trees stand in the verge where there is one, else in holes of the pavement.
+  const float verge = l.walk_begin[side] - l.half_width - l.parking[side];
+  if (verge > 0.5f && p.chance(0.45))  // planted verge
+    for (float s = l.s_begin; s < l.s_end;) {
+      const float length = p.between(4, 25);
+      if (p.chance(0.5)) plant_boundary(p, side, s, length, l.walk_begin[side] - verge / 2, p.chance(0.5) ? kHedge : kGrass, p.between(0.4, 1.2));
+      s += length;
+    }
+  if (!p.chance(verge > 0.5f ? 0.8 : 0.3)) return;
+  const float d = verge > 0.5f ? l.walk_begin[side] - verge / 2 : l.walk_begin[side] + 0.5f;
+  const float size = p.between(0.05, 0.7), step = p.between(7, 16);
+  for (float s = l.s_begin + p.between(1, step); s < l.s_end; s += step * p.between(0.9, 1.1))
+    if (!l.in_side_street(s, 1)) {
+      plant_tree(p, s, sign * d, size * 0.7f, size * 1.2f);
+      if (verge > 0.5f && p.chance(0.35)) add_bush(p.at(s + p.between(1, 3), sign * d), p.between(0.4, 1.0), verge * 0.7f, p.fresh());
+    }
+}
+
+void plant_wood(Planter& p, int side, float s, float length, float from) {
+  const float sign = side == 0 ? 1.0f : -1.0f;
+  for (int k = 0, n = static_cast<int>(length * 0.55f); k < n; ++k) plant_tree(p, p.between(s, s + length), sign * (from + 18 * p.between(0, 1) * p.between(0, 1) + 0.5f), 0.15f, 1.0f);
+  plant_bushes(p, static_cast<int>(length * 1.3f), s, s + length, sign * from, sign * (from + 6), 3.2f);
+}
+
+}  // namespace
+
+void plant_boundary(Planter& p, int side, float s, float length, float distance, int style, float height) {
+  const float piece = 4.0f;
+  for (float from = s; from < s + length - 0.3f; from += piece) {
+    const float run = std::min(piece, s + length - from);
+    if (p.layout.in_side_street(from + run / 2, run / 2)) continue;
+    Mesh& mesh = p.facing(side, from, run, distance);
+    // One stream of numbers per boundary would make all pieces alike; per piece they differ a little, as plants do.
+    if (style == kHedge) add_hedge(mesh, run, height, p.between(0.5, 1.1), p.fresh());
+    else if (style == kGrass) add_tall_grass(mesh, run, height, p.between(0.8, 1.6), p.fresh());
+    else add_fence(mesh, static_cast<FenceKind>(style), run, height, Rng(static_cast<std::uint64_t>(style) + static_cast<std::uint64_t>(height * 1e4f)));
+  }
+}
+
+void plant_town(Planter& p) {
+  for (int side = 0; side < 2; ++side) {
+    plant_town_side(p, side);
+    plant_avenue(p, side);
+  }
+}
+
+void plant_country(Planter& p) {
+  const Layout& l = p.layout;
+  for (int side = 0; side < 2; ++side) {
+    const float sign = side == 0 ? 1.0f : -1.0f, edge = l.walk_end[side] + 0.4f;
+    const bool poles = p.chance(0.4);
+    for (float s = l.s_begin; s < l.s_end; s += 12) {  // unmown strips
+      if (p.chance(0.55)) plant_boundary(p, side, s, 12, edge + p.between(0.6, 2.0), kGrass, p.between(0.3, 1.1));
+      if (p.chance(0.55)) plant_boundary(p, side, s, 12, edge + p.between(2.0, 7.0), kGrass, p.between(0.4, 1.4));
+    }
+    for (float s = l.s_begin; s < l.s_end;) {
+      const float length = p.between(12, 45);
+      const double draw = p.rng.uniform();
+      if (draw < 0.27) {
+        plant_wood(p, side, s, length, edge + p.between(0.5, 6));
+      } else if (draw < 0.47) {
+        plant_boundary(p, side, s, length, edge + p.between(0.3, 2.5), kHedge, p.between(0.9, 2.6));
+        if (p.chance(0.5)) plant_tree(p, s + length / 2, sign * (edge + 4), 0.2f, 1.0f);
+      } else if (draw < 0.60) {
+        plant_boundary(p, side, s, length, edge + p.between(0.5, 3), p.chance(0.5) ? static_cast<int>(FenceKind::rails) : static_cast<int>(FenceKind::mesh), p.between(1.0, 1.6));
+        plant_bushes(p, static_cast<int>(length * 0.3f), s, s + length, sign * edge, sign * (edge + 6), 2.0f);
+      } else if (draw < 0.72) {
+        plant_boundary(p, side, s, length, edge, static_cast<int>(FenceKind::guard_rail), 0.75f);
+        plant_wood(p, side, s, length, edge + p.between(2, 8));
+      } else if (draw < 0.86) {
+        plant_bushes(p, static_cast<int>(length * 0.8f), s, s + length, sign * edge, sign * (edge + 7), 2.8f);
+        for (int k = 0; k < 2; ++k) plant_tree(p, p.between(s, s + length), sign * (edge + p.between(1, 10)), 0.2f, 1.0f);
+      } else if (!l.in_side_street(s + length / 2, length / 2)) {
+        const House house{std::min(length - 2, p.between(8, 14)), p.between(8, 11), static_cast<int>(p.rng.integer(1, 3)), false};
+        const float setback = l.front[side] + p.between(1, 6);
+        add_house(p.facing(side, s + 1, house.length, setback), house, p.fresh());
+        plant_front_garden(p, side, s, length, setback);
+        plant_back_garden(p, side, s, length, setback + house.depth);
+      }
+      s += length;
+    }
+    for (float s = l.s_begin + 10; s < l.s_end; s += 35) {
+      if (poles) add_utility_pole(p.at(s, sign * (edge + 0.8f)), p.fresh());
+      if (p.rare_chance(0.3)) add_traffic_sign(p.at(s + 8, sign * (l.half_width + 0.8f), side == 0 ? kPi : 0), p.fresh());
+      if (p.chance(0.5)) add_bollard(p.at(s + 15, sign * (l.half_width + 0.6f)), p.fresh());
+    }
+  }
+}
+
+void plant_highway(Planter& p) {
+  const Layout& l = p.layout;
+  for (int side = 0; side < 2; ++side) {
+    const float sign = side == 0 ? 1.0f : -1.0f, edge = l.half_width + 0.6f;
+    const float all = l.s_end - l.s_begin;
+    plant_boundary(p, side, l.s_begin, all, std::max(0.3f, l.median - 0.2f), static_cast<int>(FenceKind::guard_rail), 0.75f);
+    if (p.chance(0.6)) plant_boundary(p, side, l.s_begin, all, edge, static_cast<int>(FenceKind::guard_rail), 0.75f);
+    for (float s = l.s_begin; s < l.s_end;) {
+      const float length = p.between(20, 70);
+      const double draw = p.rng.uniform();
+      if (draw < 0.3) {
+        plant_boundary(p, side, s, length, edge + p.between(2, 5), static_cast<int>(FenceKind::wall), p.between(2.2, 4.5));
+      } else if (draw < 0.65) {
+        plant_bushes(p, static_cast<int>(length * 0.8f), s, s + length, sign * (edge + 1.5f), sign * (edge + 10), 2.8f);
+        for (int k = 0; k < 4; ++k) plant_tree(p, p.between(s, s + length), sign * (edge + p.between(4, 14)), 0.2f, 1.0f);
+      } else if (draw < 0.85) {
+        plant_wood(p, side, s, length, edge + p.between(3, 9));
+      }
+      s += length;
+    }
+    for (float s = l.s_begin + p.between(5, 60); s < l.s_end; s += p.between(80, 250)) {
+      const bool gantry = side == 1 && p.chance(0.12);
+      if (gantry) add_large_sign(p.at(s, -edge), l.half_width + 1, p.fresh());
+      else add_large_sign(p.at(s, sign * (edge + 0.6f), side == 0 ? kPi : 0), 0, p.fresh());
+    }
+    for (float s = l.s_begin + 5; s < l.s_end; s += 50) add_bollard(p.at(s, sign * (edge - 0.2f)), p.fresh());
+    if (p.chance(0.4))
+      for (float s = l.s_begin + 15; s < l.s_end; s += 40) add_lamp(p.at(s, sign * (edge + 0.5f), side == 0 ? kPi : 0), p.fresh());
+  }
+}
+
+void plant_side_streets(Planter& p) {
+  const Layout& l = p.layout;
+  if (l.kind == StreetKind::country) return;
+  for (const SideStreet& street : l.side_streets)
+    for (int side = 0; side < 2; ++side) {
+      const float sign = side == 0 ? 1.0f : -1.0f, start = l.front[side] + 15;
+      for (const float bank : {-1.0f, 1.0f}) {
+        const float keep = street.half_width + street.sidewalk;
+        for (float d = start; d < Layout::kExtent - 15; d += p.between(13, 20)) {
+          if (p.chance(0.35)) plant_divider(p, side, street.s + bank * (keep + 0.3f), d, d + 9, boundary_style(p), p.between(0.8, 1.8));
+          if (p.chance(0.3)) plant_tree(p, street.s + bank * (keep + 1.2f), sign * (d + 4), 0.1f, 0.7f);
+        }
+        for (float d = l.front[side] + 1; d < 40; d += p.between(5.5, 12))
+          if (p.chance(0.15)) add_car(p.at(street.s + bank * (street.half_width - 0.95f), sign * d, (p.chance(0.5) ? 1.0f : -1.0f) * kPi / 2), {kCar, p.instance()}, p.fresh());
+        if (p.rare_chance(0.25)) add_traffic_sign(p.at(street.s + bank * (keep - 0.4f), sign * (l.half_width + l.parking[side] + 0.9f), p.between(0, 6.28)), p.fresh());
+        if (l.kind == StreetKind::urban && p.chance(0.3)) add_traffic_light(p.at(street.s + bank * (street.half_width + 0.5f), sign * (l.half_width + 0.7f), p.between(0, 6.28)), p.fresh());
+      }
+    }
+}
+
+}  // namespace rarefy::sim::detail
