@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 class SimulateWriter : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("rarefy_simulate_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    root_ = fs::path(testing::TempDir()) /
+            ("rarefy_simulate_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(root_);
     options_.folder = root_.string();
     options_.first_street = 5;
@@ -24,8 +25,12 @@ class SimulateWriter : public testing::Test {
     options_.frames = 2;
   }
   void TearDown() override { fs::remove_all(root_); }
-  fs::path points(const char* sequence, const char* frame) const { return root_ / "sequences" / sequence / "velodyne" / (std::string(frame) + ".bin"); }
-  fs::path labels(const char* sequence, const char* frame) const { return root_ / "sequences" / sequence / "labels" / (std::string(frame) + ".label"); }
+  fs::path points(const char* sequence, const char* frame) const {
+    return root_ / "sequences" / sequence / "velodyne" / (std::string(frame) + ".bin");
+  }
+  fs::path labels(const char* sequence, const char* frame) const {
+    return root_ / "sequences" / sequence / "labels" / (std::string(frame) + ".label");
+  }
 
   fs::path root_;
   SimulateOptions options_;
@@ -52,7 +57,7 @@ TEST_F(SimulateWriter, writes_the_layout_and_resumes_with_the_same_bytes) {
     std::istringstream numbers(line);
     std::vector<double> values{std::istream_iterator<double>(numbers), {}};
     ASSERT_EQ(values.size(), 12u);
-    if (lines == 1) EXPECT_GT(values[11], 0.1) << "forward is the camera's z";
+    EXPECT_EQ(values[11] > 0.1, lines == 1) << "forward is the z axis of the camera";
   }
   EXPECT_EQ(lines, 2);
   EXPECT_TRUE(fs::exists(root_ / "sequences/06/calib.txt"));
@@ -79,8 +84,9 @@ TEST_F(SimulateWriter, refuses_a_folder_made_with_other_options) {
     simulate_sequences(options_, serial_executor(), {});
     FAIL() << "accepted";
   } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("street.json"), testing::HasSubstr("\"seed\": 1"),
-                                             testing::HasSubstr("\"seed\": 9"), testing::HasSubstr("Choose another folder")));
+    EXPECT_THAT(error.what(),
+                testing::AllOf(testing::HasSubstr("street.json"), testing::HasSubstr("\"seed\": 1"),
+                               testing::HasSubstr("\"seed\": 9"), testing::HasSubstr("Choose another folder")));
   }
 }
 

@@ -12,7 +12,7 @@ float between(Rng& rng, double low, double high) { return static_cast<float>(rng
 struct Facade {
   float bay = 2.6f, window_width = 1.2f, window_height = 1.35f, sill = 0.95f, recess = 0.15f;
   float floor_height = 2.9f, plinth = 0.3f;
-  bool shop = false;         ///< ground floor of large panes
+  bool shop = false;  ///< ground floor of large panes
   Part wall, glass, trim;
 };
 
@@ -50,14 +50,19 @@ enum class Opening : std::uint8_t { none, window, door, shop, gate };
 
 Rect hole_of(const Facade& f, Opening kind, float middle, float width, float z) {
   switch (kind) {
-    case Opening::door: return {middle - 0.5f, middle + 0.5f, z + 0.05f, z + 2.15f};
-    case Opening::shop: return {middle - width * 0.44f, middle + width * 0.44f, z + 0.35f, z + 2.6f};
-    case Opening::gate: return {middle - std::min(1.25f, width * 0.45f), middle + std::min(1.25f, width * 0.45f), z + 0.02f, z + 2.2f};
-    default: return {middle - f.window_width / 2, middle + f.window_width / 2, z + f.sill, z + f.sill + f.window_height};
+    case Opening::door:
+      return {middle - 0.5f, middle + 0.5f, z + 0.05f, z + 2.15f};
+    case Opening::shop:
+      return {middle - width * 0.44f, middle + width * 0.44f, z + 0.35f, z + 2.6f};
+    case Opening::gate:
+      return {middle - std::min(1.25f, width * 0.45f), middle + std::min(1.25f, width * 0.45f), z + 0.02f, z + 2.2f};
+    default:
+      return {middle - f.window_width / 2, middle + f.window_width / 2, z + f.sill, z + f.sill + f.window_height};
   }
 }
 
-void add_facade(Mesh& mesh, const Facade& f, Vec3 a, Vec3 b, Vec3 inward, int floors, float height, bool front, Rng& rng) {
+void add_facade(Mesh& mesh, const Facade& f, Vec3 a, Vec3 b, Vec3 inward, int floors, float height, bool front,
+                Rng& rng) {
   const float length = norm(b - a);
   const int bays = std::max(1, static_cast<int>(length / f.bay));
   const float width = length / static_cast<float>(bays);
@@ -75,13 +80,16 @@ void add_facade(Mesh& mesh, const Facade& f, Vec3 a, Vec3 b, Vec3 inward, int fl
   const int detailed = std::min(floors, 2);
   for (int floor = 0; floor < detailed; ++floor)
     for (int k = 0; k < bays; ++k) {
-      const Rect cell{static_cast<float>(k) * width, static_cast<float>(k + 1) * width, static_cast<float>(floor) * f.floor_height,
-                      static_cast<float>(floor + 1) * f.floor_height};
+      const Rect cell{static_cast<float>(k) * width, static_cast<float>(k + 1) * width,
+                      static_cast<float>(floor) * f.floor_height, static_cast<float>(floor + 1) * f.floor_height};
       const float middle = (cell.x0 + cell.x1) / 2;
       Opening kind = rng.chance(front ? 0.85 : 0.45) && width > f.window_width + 0.3f ? Opening::window : Opening::none;
-      if (floor == 0 && k == entrance) kind = Opening::door;
-      else if (floor == 0 && f.shop && front) kind = Opening::shop;
-      else if (floor == 0 && front && rng.chance(0.08)) kind = Opening::gate;
+      if (floor == 0 && k == entrance)
+        kind = Opening::door;
+      else if (floor == 0 && f.shop && front)
+        kind = Opening::shop;
+      else if (floor == 0 && front && rng.chance(0.08))
+        kind = Opening::gate;
       if (kind == Opening::none || width < 1.2f) {
         wall.face(cell);
         continue;
@@ -93,7 +101,8 @@ void add_facade(Mesh& mesh, const Facade& f, Vec3 a, Vec3 b, Vec3 inward, int fl
   wall.face({0, length, static_cast<float>(detailed) * f.floor_height, height});
   mesh.part(f.trim);
   for (const Pane& pane : panes)
-    if (pane.kind == Opening::door || pane.kind == Opening::gate || rng.chance(0.15)) wall.face(pane.rect, pane.deep);  // shutters too
+    if (pane.kind == Opening::door || pane.kind == Opening::gate || rng.chance(0.15))
+      wall.face(pane.rect, pane.deep);  // shutters too
   mesh.part(f.glass);
   for (const Pane& pane : panes)
     if (pane.kind == Opening::window || pane.kind == Opening::shop) wall.face(pane.rect, pane.deep);
@@ -103,26 +112,32 @@ void add_facade(Mesh& mesh, const Facade& f, Vec3 a, Vec3 b, Vec3 inward, int fl
 void add_front_details(Mesh& mesh, const House& house, const Facade& f, float height, Rng& rng) {
   mesh.part(f.wall);
   if (rng.chance(0.45)) {  // bay or porch
-    const float w = between(rng, 1.2, 3.0), d = between(rng, 0.4, 1.6), x = between(rng, w, std::max(w + 0.1f, house.length - w));
+    const float w = between(rng, 1.2, 3.0), d = between(rng, 0.4, 1.6),
+                x = between(rng, w, std::max(w + 0.1f, house.length - w));
     const float h = rng.chance(0.5) ? 2.6f : height;
     mesh.box({x, -d / 2, h / 2 - 0.2f}, {w / 2, d / 2, h / 2 + 0.2f});
   }
   if (rng.chance(0.5)) {  // steps
     const float x = between(rng, 1, house.length - 1);
-    for (int k = 0; k < 3; ++k) mesh.box({x, -0.25f - 0.28f * static_cast<float>(k), 0.22f - 0.14f * static_cast<float>(k)}, {0.8f, 0.25f, 0.08f});
+    for (int k = 0; k < 3; ++k)
+      mesh.box({x, -0.25f - 0.28f * static_cast<float>(k), 0.22f - 0.14f * static_cast<float>(k)},
+               {0.8f, 0.25f, 0.08f});
   }
   if (house.floors > 1 && rng.chance(0.5)) {  // balconies
     const int count = static_cast<int>(rng.integer(1, 3));
     for (int k = 0; k < count; ++k) {
-      const float x = house.length * (static_cast<float>(k) + 0.5f) / static_cast<float>(count), w = between(rng, 1.0, 1.6);
+      const float x = house.length * (static_cast<float>(k) + 0.5f) / static_cast<float>(count),
+                  w = between(rng, 1.0, 1.6);
       mesh.box({x, -0.6f, f.floor_height}, {w, 0.6f, 0.09f});
-      for (float rail = -w; rail <= w; rail += 0.14f) mesh.box({x + rail, -1.18f, f.floor_height + 0.5f}, {0.012f, 0.012f, 0.45f});
+      for (float rail = -w; rail <= w; rail += 0.14f)
+        mesh.box({x + rail, -1.18f, f.floor_height + 0.5f}, {0.012f, 0.012f, 0.45f});
       mesh.box({x, -1.18f, f.floor_height + 0.98f}, {w, 0.03f, 0.03f});
     }
   }
   for (const float x : {0.1f, house.length - 0.1f})
     if (rng.chance(0.5)) mesh.tube({x, -0.08f, 0}, {x, -0.08f, height}, 0.05f, 0.05f, 6);
-  if (f.shop && rng.chance(0.6)) mesh.box({house.length / 2, -0.6f, 2.75f}, {house.length * 0.45f, 0.6f, 0.05f});  // awning
+  if (f.shop && rng.chance(0.6))
+    mesh.box({house.length / 2, -0.6f, 2.75f}, {house.length * 0.45f, 0.6f, 0.05f});  // awning
 }
 
 void add_roof(Mesh& mesh, const House& house, float height, Rng& rng) {
@@ -134,7 +149,8 @@ void add_roof(Mesh& mesh, const House& house, float height, Rng& rng) {
   }
   mesh.quad({x0, y0, height - 0.15f}, {x1, y0, height - 0.15f}, {x1, mid, height + rise}, {x0, mid, height + rise});
   mesh.quad({x0, y1, height - 0.15f}, {x1, y1, height - 0.15f}, {x1, mid, height + rise}, {x0, mid, height + rise});
-  for (const float x : {0.0f, house.length}) mesh.triangle({x, 0, height}, {x, house.depth, height}, {x, mid, height + rise});
+  for (const float x : {0.0f, house.length})
+    mesh.triangle({x, 0, height}, {x, house.depth, height}, {x, mid, height + rise});
 }
 
 }  // namespace
@@ -183,7 +199,8 @@ void add_fence(Mesh& mesh, FenceKind kind, float length, float height, Rng rng) 
       const bool plinth = rng.chance(0.35);
       const float foot = plinth ? between(rng, 0.2, 0.5) : 0.05f;
       if (plinth) mesh.box({length / 2, 0, foot / 2 - 0.2f}, {length / 2, 0.1f, foot / 2 + 0.2f});
-      for (float x = half; x < length; x += step) mesh.box({x, 0, (foot + height) / 2}, {half, 0.012f, (height - foot) / 2});
+      for (float x = half; x < length; x += step)
+        mesh.box({x, 0, (foot + height) / 2}, {half, 0.012f, (height - foot) / 2});
       for (const float z : {foot + 0.12f, height - 0.15f}) mesh.box({length / 2, 0.02f, z}, {length / 2, 0.02f, 0.04f});
       posts(between(rng, 1.8, 2.6), 0.05f);
       break;
@@ -197,12 +214,14 @@ void add_fence(Mesh& mesh, FenceKind kind, float length, float height, Rng rng) 
       break;
     case FenceKind::rails:
       posts(between(rng, 1.8, 3.0), 0.05f);
-      for (float z = 0.4f; z < height; z += between(rng, 0.3, 0.5)) mesh.box({length / 2, 0, z}, {length / 2, 0.02f, 0.05f});
+      for (float z = 0.4f; z < height; z += between(rng, 0.3, 0.5))
+        mesh.box({length / 2, 0, z}, {length / 2, 0.02f, 0.05f});
       break;
     case FenceKind::boards:
       for (float x = 0; x < length; x += 1.8f) {
         const float panel = std::min(1.74f, length - x);
-        mesh.box({x + panel / 2, 0, height / 2 - 0.05f + between(rng, -0.03, 0.03)}, {panel / 2, 0.02f, height / 2 - 0.05f});
+        mesh.box({x + panel / 2, 0, height / 2 - 0.05f + between(rng, -0.03, 0.03)},
+                 {panel / 2, 0.02f, height / 2 - 0.05f});
       }
       posts(1.8f, 0.05f);
       break;

@@ -73,7 +73,8 @@ void add_large_sign(Mesh& mesh, float span, Rng rng) {
     for (const float y : {0.0f, span}) mesh.tube({0, y, -0.3f}, {0, y, 7.0f}, 0.2f, 0.18f, 8);
     mesh.box({0, span / 2, 6.8f}, {0.2f, span / 2, 0.2f});
     mesh.part(plate_part(rng));
-    for (float y = 2.0f; y + 3 < span; y += between(rng, 4, 6)) mesh.box({-0.25f, y + 1.4f, low + 1.0f}, {0.02f, 1.5f, 1.1f});
+    for (float y = 2.0f; y + 3 < span; y += between(rng, 4, 6))
+      mesh.box({-0.25f, y + 1.4f, low + 1.0f}, {0.02f, 1.5f, 1.1f});
     return;
   }
   const float w = between(rng, 0.6, 2.0), h = between(rng, 0.4, 1.3);
@@ -101,7 +102,8 @@ void add_clutter(Mesh& mesh, Rng rng) {
     case 1: {  // several bins
       const int count = static_cast<int>(rng.integer(2, 4));
       for (int k = 0; k < count; ++k)
-        mesh.box({0.65f * static_cast<float>(k), between(rng, -0.1, 0.1), 0.53f}, {0.28f, 0.27f, between(rng, 0.45, 0.6)}, between(rng, -0.2, 0.2));
+        mesh.box({0.65f * static_cast<float>(k), between(rng, -0.1, 0.1), 0.53f},
+                 {0.28f, 0.27f, between(rng, 0.45, 0.6)}, between(rng, -0.2, 0.2));
       break;
     }
     case 2: {  // cabinet
@@ -125,7 +127,8 @@ void add_clutter(Mesh& mesh, Rng rng) {
     default:  // boxes, sacks
       for (int k = 0; k < 3; ++k) {
         const float h = between(rng, 0.1, 0.35);
-        mesh.box({between(rng, -0.6, 0.6), between(rng, -0.4, 0.4), h}, {between(rng, 0.15, 0.4), between(rng, 0.15, 0.4), h}, between(rng, 0, 1.5));
+        mesh.box({between(rng, -0.6, 0.6), between(rng, -0.4, 0.4), h},
+                 {between(rng, 0.15, 0.4), between(rng, 0.15, 0.4), h}, between(rng, 0, 1.5));
       }
   }
 }

@@ -7,14 +7,22 @@ namespace rarefy::sim {
 
 std::uint16_t moving_class(std::uint16_t raw) {
   switch (raw) {
-    case kCar: return 252;
-    case kBicyclist: return 253;
-    case kPerson: return 254;
-    case kMotorcyclist: return 255;
-    case kBus: return 257;
-    case kTruck: return 258;
-    case kOtherVehicle: return 259;
-    default: return raw;
+    case kCar:
+      return 252;
+    case kBicyclist:
+      return 253;
+    case kPerson:
+      return 254;
+    case kMotorcyclist:
+      return 255;
+    case kBus:
+      return 257;
+    case kTruck:
+      return 258;
+    case kOtherVehicle:
+      return 259;
+    default:
+      return raw;
   }
 }
 

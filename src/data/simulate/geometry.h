@@ -19,10 +19,31 @@ inline Vec3 normalized(Vec3 a) { return a * (1.0f / std::max(norm(a), 1e-12f)); 
 
 /// Raw SemanticKITTI classes that the simulator makes (semantic-kitti-api, config/semantic-kitti.yaml).
 enum Raw : std::uint16_t {
-  kUnlabeled = 0, kOutlier = 1, kCar = 10, kBicycle = 11, kBus = 13, kMotorcycle = 15, kTruck = 18, kOtherVehicle = 20,
-  kPerson = 30, kBicyclist = 31, kMotorcyclist = 32, kRoad = 40, kParking = 44, kSidewalk = 48, kOtherGround = 49,
-  kBuilding = 50, kFence = 51, kOtherStructure = 52, kLaneMarking = 60, kVegetation = 70, kTrunk = 71, kTerrain = 72,
-  kPole = 80, kTrafficSign = 81, kOtherObject = 99
+  kUnlabeled = 0,
+  kOutlier = 1,
+  kCar = 10,
+  kBicycle = 11,
+  kBus = 13,
+  kMotorcycle = 15,
+  kTruck = 18,
+  kOtherVehicle = 20,
+  kPerson = 30,
+  kBicyclist = 31,
+  kMotorcyclist = 32,
+  kRoad = 40,
+  kParking = 44,
+  kSidewalk = 48,
+  kOtherGround = 49,
+  kBuilding = 50,
+  kFence = 51,
+  kOtherStructure = 52,
+  kLaneMarking = 60,
+  kVegetation = 70,
+  kTrunk = 71,
+  kTerrain = 72,
+  kPole = 80,
+  kTrafficSign = 81,
+  kOtherObject = 99
 };
 /// The class of the same thing in motion: 10 -> 252 and so on; unchanged for what has none.
 std::uint16_t moving_class(std::uint16_t raw);
@@ -35,8 +56,8 @@ struct Part {
   std::uint16_t raw = 0;
   std::uint16_t instance = 0;
   Material material = Material::matte;
-  float rho = 0.3f;        ///< reflectivity at normal incidence, in units of the remission channel
-  float porosity = 0.0f;   ///< mesh: share of the rays that pass
+  float rho = 0.3f;       ///< reflectivity at normal incidence, in units of the remission channel
+  float porosity = 0.0f;  ///< mesh: share of the rays that pass
 };
 
 /// Where an object stands: rotation about z, then translation.
@@ -51,16 +72,17 @@ inline Placement placed(Vec3 origin, float yaw) { return {origin, std::cos(yaw),
 
 /// A cloud of leaves: rays are stopped inside it with a density that varies in space, so that it has clusters and gaps.
 struct Blob {
-  Vec3 center, radius;          ///< half axes of the ellipsoid, or half sizes of the box
-  float cosine = 1, sine = 0;   ///< rotation about z
-  float density = 3;            ///< 1/m inside a cluster
-  float gap = 0.4f;             ///< 0: homogeneous; 1: mostly gaps
-  float grain = 0.35f;          ///< size of clusters, metres
+  Vec3 center, radius;         ///< half axes of the ellipsoid, or half sizes of the box
+  float cosine = 1, sine = 0;  ///< rotation about z
+  float density = 3;           ///< 1/m inside a cluster
+  float gap = 0.4f;            ///< 0: homogeneous; 1: mostly gaps
+  float grain = 0.35f;         ///< size of clusters, metres
   bool box = false;
   std::uint32_t part = 0;
 };
 
-/// Triangles, foliage and parts; shapes are added in the frame of `place`, belonging to the part of the last `part()` call.
+/// Triangles, foliage and parts; shapes are added in the frame of `place`, belonging to the part of the last `part()`
+/// call.
 class Mesh {
  public:
   std::vector<Vec3> vertices;

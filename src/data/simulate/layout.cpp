@@ -53,11 +53,15 @@ void Layout::add(int side, float width, float level, std::uint16_t raw, float ro
 }
 
 void Layout::plan_strips(Rng rng) {
-  if (kind == StreetKind::highway) plan_highway(rng);
-  else if (kind == StreetKind::country) plan_country(rng);
-  else plan_town(rng);
+  if (kind == StreetKind::highway)
+    plan_highway(rng);
+  else if (kind == StreetKind::country)
+    plan_country(rng);
+  else
+    plan_town(rng);
   for (int side = 0; side < 2; ++side)
-    if (strips[side].back().end < kExtent) add(side, kExtent - strips[side].back().end, strips[side].back().level_end, kTerrain, 0.15f);
+    if (strips[side].back().end < kExtent)
+      add(side, kExtent - strips[side].back().end, strips[side].back().level_end, kTerrain, 0.15f);
 }
 
 void Layout::plan_highway(Rng& rng) {
@@ -107,7 +111,7 @@ void Layout::plan_country(Rng& rng) {
 void Layout::plan_town(Rng& rng) {
   const bool urban = kind == StreetKind::urban;
   lanes = urban && rng.chance(0.2) ? 2 : 1;
-  lane_width = urban ? between(rng, 3.0, 4.2) : between(rng, 2.6, 4.0);
+  lane_width = urban ? between(rng, 3.0, 4.2) : between(rng, 2.7, 4.2);
   half_width = lane_width * static_cast<float>(lanes);
   ego_lane = -lane_width * (static_cast<float>(rng.integer(0, lanes - 1)) + 0.5f);
   ego_speed = urban ? between(rng, 4, 13) : between(rng, 4, 10);
@@ -119,8 +123,8 @@ void Layout::plan_town(Rng& rng) {
       const bool flush = rng.chance(0.6);
       add(side, parking[side], flush ? 0.0f : 0.05f, kParking);
     }
-    const bool verge = rng.chance(urban ? 0.3 : 0.25);
-    if (verge) add(side, between(rng, 0.8, 2.6), kerb, rng.chance(0.85) ? kTerrain : kOtherGround, 0.03f);
+    const bool verge = rng.chance(urban ? 0.3 : 0.45);
+    if (verge) add(side, between(rng, 1.0, 3.5), kerb, rng.chance(0.85) ? kTerrain : kOtherGround, 0.03f);
     walk_begin[side] = strips[side].back().end;
     add(side, urban ? between(rng, 2.2, 6.0) : between(rng, 1.8, 4.2), kerb, kSidewalk);
     walk_end[side] = strips[side].back().end;
@@ -206,7 +210,8 @@ std::vector<float> grid_lines(std::vector<float> breaks, Step step) {
     const float width = breaks[i + 1] - breaks[i];
     if (width < 1e-4f) continue;
     const int pieces = std::max(1, static_cast<int>(std::ceil(width / step(0.5f * (breaks[i] + breaks[i + 1])))));
-    for (int k = 0; k < pieces; ++k) lines.push_back(breaks[i] + width * static_cast<float>(k) / static_cast<float>(pieces));
+    for (int k = 0; k < pieces; ++k)
+      lines.push_back(breaks[i] + width * static_cast<float>(k) / static_cast<float>(pieces));
   }
   lines.push_back(breaks.back());
   return lines;

@@ -31,16 +31,16 @@ class Layout {
 
   StreetKind kind;
   float s_begin, s_end;
-  float half_width = 3;             ///< of the carriageway
+  float half_width = 3;  ///< of the carriageway
   float lane_width = 3;
-  int lanes = 1;                    ///< per direction
-  float median = 0;                 ///< half width of the strip between the carriageways (highway)
-  float ego_lane = -1.5f;           ///< d of the ego vehicle's path
-  float ego_speed = 8;              ///< m/s
-  std::vector<Strip> strips[2];     ///< [0] left (d > 0), [1] right; from the centre outwards
-  float parking[2] = {0, 0};        ///< width of the parking strip
+  int lanes = 1;                 ///< per direction
+  float median = 0;              ///< half width of the strip between the carriageways (highway)
+  float ego_lane = -1.5f;        ///< d of the ego vehicle's path
+  float ego_speed = 8;           ///< m/s
+  std::vector<Strip> strips[2];  ///< [0] left (d > 0), [1] right; from the centre outwards
+  float parking[2] = {0, 0};     ///< width of the parking strip
   float walk_begin[2] = {0, 0}, walk_end[2] = {0, 0};
-  float front[2] = {0, 0};          ///< where buildings begin
+  float front[2] = {0, 0};  ///< where buildings begin
   std::vector<SideStreet> side_streets;
   static constexpr float kExtent = 75;  ///< the ground ends at |d| = kExtent
 
@@ -75,9 +75,9 @@ class Layout {
 /// The ground as triangles, with what the sensor model needs to know at a hit.
 struct Ground {
   std::vector<Vec3> vertices;
-  std::vector<float> s, d;                ///< per vertex
-  std::vector<std::uint32_t> triangles;   ///< [3 T]
-  std::vector<std::uint16_t> raw;         ///< [T] class
+  std::vector<float> s, d;               ///< per vertex
+  std::vector<std::uint32_t> triangles;  ///< [3 T]
+  std::vector<std::uint16_t> raw;        ///< [T] class
 };
 Ground make_ground(const Layout& layout);
 

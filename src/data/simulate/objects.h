@@ -1,6 +1,6 @@
 #pragma once
-/// Shapes that stand on a street. Each is built in the frame of `mesh.place` (x forward or along the street, z = 0 on the
-/// ground) and starts its own parts. Sizes are drawn from `rng`.
+/// Shapes that stand on a street. Each is built in the frame of `mesh.place` (x forward or along the street, z = 0 on
+/// the ground) and starts its own parts. Sizes are drawn from `rng`.
 #include "base/rng.h"
 #include "data/simulate/geometry.h"
 
@@ -47,7 +47,7 @@ void add_fence(Mesh& mesh, FenceKind kind, float length, float height, Rng rng);
 struct House {
   float length = 10, depth = 9;  ///< along x, and away from the street along +y; the front is y = 0
   int floors = 2;
-  bool attached = false;         ///< town house: no space around
+  bool attached = false;  ///< town house: no space around
 };
 void add_house(Mesh& mesh, const House& house, Rng rng);
 

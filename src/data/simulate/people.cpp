@@ -34,8 +34,10 @@ void add_body(Mesh& mesh, Identity id, Vec3 hip, float size, float lean, bool se
   mesh.ellipsoid(hip + (neck - hip) * 0.7f, {0.14f * stout, 0.22f * stout, 0.27f * size});
   for (const float side : {-1.0f, 1.0f}) {
     const Vec3 shoulder = neck + Vec3{0, side * 0.21f * stout, -0.06f};
-    const Vec3 elbow = shoulder + (seated ? Vec3{0.22f, side * 0.06f, -0.2f} : Vec3{-side * stride * 0.4f, side * 0.05f, -0.28f});
-    const Vec3 hand = elbow + (seated ? Vec3{0.22f, -side * 0.02f, -0.06f} : Vec3{0.08f - side * stride * 0.3f, 0, -0.24f});
+    const Vec3 elbow =
+        shoulder + (seated ? Vec3{0.22f, side * 0.06f, -0.2f} : Vec3{-side * stride * 0.4f, side * 0.05f, -0.28f});
+    const Vec3 hand =
+        elbow + (seated ? Vec3{0.22f, -side * 0.02f, -0.06f} : Vec3{0.08f - side * stride * 0.3f, 0, -0.24f});
     mesh.tube(shoulder, elbow, 0.055f * stout, 0.045f * stout, 5);
     mesh.tube(elbow, hand, 0.045f * stout, 0.035f * stout, 5);
   }
@@ -47,7 +49,8 @@ void add_body(Mesh& mesh, Identity id, Vec3 hip, float size, float lean, bool se
 /// Wheels, frame and handlebar; x forward. Returns the height of the saddle.
 float add_cycle(Mesh& mesh, Identity id, bool motor, Rng& rng) {
   mesh.part({id.raw, id.instance, Material::matte, between(rng, 0.08, 0.3), 0});
-  const float radius = motor ? 0.30f : between(rng, 0.31, 0.36), base = motor ? between(rng, 0.62, 0.75) : between(rng, 0.50, 0.56);
+  const float radius = motor ? 0.30f : between(rng, 0.31, 0.36),
+              base = motor ? between(rng, 0.62, 0.75) : between(rng, 0.50, 0.56);
   const float wide = motor ? 0.07f : 0.025f;
   for (const float end : {-1.0f, 1.0f}) {
     mesh.wheel_ring({end * base, 0, radius}, radius - wide, wide);
@@ -86,7 +89,8 @@ float add_cycle(Mesh& mesh, Identity id, bool motor, Rng& rng) {
 
 void add_person(Mesh& mesh, Identity id, Rng rng) {
   const float size = rng.chance(0.15) ? between(rng, 0.62, 0.85) : between(rng, 0.9, 1.08);
-  add_body(mesh, id, {0, 0, 0.5f * 1.72f * size}, size, between(rng, -0.03, 0.12), false, between(rng, 0.0, 0.25) * size, rng);
+  add_body(mesh, id, {0, 0, 0.5f * 1.72f * size}, size, between(rng, -0.03, 0.12), false,
+           between(rng, 0.0, 0.25) * size, rng);
 }
 
 void add_bicycle(Mesh& mesh, Identity id, Rng rng) { add_cycle(mesh, id, false, rng); }

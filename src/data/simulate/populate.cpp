@@ -24,8 +24,14 @@ Mover::Type vehicle_type(Planter& p, double trucks) {
 
 void plant_traffic(Planter& p) {
   const Layout& l = p.layout;
-  const bool highway = l.kind == StreetKind::highway, town = l.kind == StreetKind::urban || l.kind == StreetKind::residential;
-  const float gap_low = highway ? 14 : town ? 9 : 15, gap_high = highway ? 70 : town ? (l.kind == StreetKind::urban ? 50.0f : 130.0f) : 150;
+  const bool highway = l.kind == StreetKind::highway,
+             town = l.kind == StreetKind::urban || l.kind == StreetKind::residential;
+  const float gap_low = highway ? 14
+                        : town  ? 9
+                                : 15,
+              gap_high = highway ? 70
+                         : town  ? (l.kind == StreetKind::urban ? 50.0f : 130.0f)
+                                 : 150;
   for (int direction = 0; direction < 2; ++direction)
     for (int lane = 0; lane < l.lanes; ++lane) {
       const float offset = (l.median > 0 ? l.median + 0.6f : 0) + (static_cast<float>(lane) + 0.5f) * l.lane_width;
@@ -35,7 +41,8 @@ void plant_traffic(Planter& p) {
       const float speed = own ? l.ego_speed : l.ego_speed * p.between(0.75, 1.2);
       const float vs = direction == 0 ? speed : -speed;
       // Oncoming vehicles come from where the ego vehicle will have driven to.
-      for (float s = l.s_begin + p.between(0, gap_high); s < l.s_end + (direction == 0 ? 0 : speed * 10); s += p.between(gap_low, gap_high)) {
+      for (float s = l.s_begin + p.between(0, gap_high); s < l.s_end + (direction == 0 ? 0 : speed * 10);
+           s += p.between(gap_low, gap_high)) {
         if (own && std::abs(s) < 14) continue;
         p.out.movers.push_back(make(p, vehicle_type(p, highway ? 0.2 : 0.02), s, d, vs));
         s += 8;
@@ -52,7 +59,8 @@ void plant_traffic(Planter& p) {
   for (int k = count(0.35); k > 0; --k) {
     const bool right = p.chance(0.5);
     const float speed = p.between(3, 7), d = l.half_width - p.between(0.4, 0.8);
-    p.out.movers.push_back(make(p, Mover::Type::bicyclist, p.between(l.s_begin, l.s_end), right ? -d : d, right ? speed : -speed));
+    p.out.movers.push_back(
+        make(p, Mover::Type::bicyclist, p.between(l.s_begin, l.s_end), right ? -d : d, right ? speed : -speed));
   }
   for (int side = 0; side < 2; ++side) {
     if (l.walk_end[side] - l.walk_begin[side] < 1) continue;
@@ -66,11 +74,12 @@ void plant_traffic(Planter& p) {
     if (p.chance(0.35 * town_factor)) {
       const float side = p.chance(0.5) ? 1.0f : -1.0f;
       const float lane = side * street.half_width * 0.5f;
-      p.out.movers.push_back(make(p, vehicle_type(p, 0.02), street.s + lane, side * p.between(l.half_width + 2.5, 40), 0,
-                                  p.chance(0.6) ? 0 : side * p.between(3, 8)));
+      p.out.movers.push_back(make(p, vehicle_type(p, 0.02), street.s + lane, side * p.between(l.half_width + 2.5, 40),
+                                  0, p.chance(0.6) ? 0 : side * p.between(3, 8)));
     }
     if (p.rare_chance(0.15 * town_factor))
-      p.out.movers.push_back(make(p, Mover::Type::person, street.s - street.half_width - 0.9f, p.between(-l.half_width, l.half_width), 0, p.between(0.8, 1.5)));
+      p.out.movers.push_back(make(p, Mover::Type::person, street.s - street.half_width - 0.9f,
+                                  p.between(-l.half_width, l.half_width), 0, p.between(0.8, 1.5)));
   }
 }
 
@@ -95,10 +104,14 @@ void plant_parked(Planter& p) {
                             : (side == 0 && p.chance(0.8) ? kPi : 0) + static_cast<float>(p.rng.normal()) * 0.03f;
       Mesh& mesh = p.at(s + slot / 2, sign * (d + static_cast<float>(p.rng.normal()) * 0.08f), yaw);
       float used = 0;
-      if (!row && p.rare_chance(0.012)) used = add_truck(mesh, {kTruck, p.instance()}, p.fresh()).length;
-      else if (p.rare_chance(0.012)) used = add_other_vehicle(mesh, {kOtherVehicle, p.instance()}, p.fresh()).length;
-      else if (p.rare_chance(0.02)) add_motorcycle(mesh, {kMotorcycle, p.instance()}, p.fresh());
-      else add_car(mesh, {kCar, p.instance()}, p.fresh());
+      if (!row && p.rare_chance(0.012))
+        used = add_truck(mesh, {kTruck, p.instance()}, p.fresh()).length;
+      else if (p.rare_chance(0.012))
+        used = add_other_vehicle(mesh, {kOtherVehicle, p.instance()}, p.fresh()).length;
+      else if (p.rare_chance(0.02))
+        add_motorcycle(mesh, {kMotorcycle, p.instance()}, p.fresh());
+      else
+        add_car(mesh, {kCar, p.instance()}, p.fresh());
       s += std::max(slot, used * 1.2f);
     }
   }
@@ -113,24 +126,37 @@ void plant_pavement(Planter& p) {
     if (wall - kerb < 1) continue;
     for (float s = l.s_begin + p.between(0, 25); s < l.s_end; s += p.between(25, 65)) {
       if (!l.in_side_street(s, 0)) {
-        if (p.chance(0.75)) add_lamp(p.at(s, sign * (p.chance(0.7) ? kerb + 0.35f : wall - 0.25f), side == 0 ? kPi : 0), p.fresh());
-        else add_utility_pole(p.at(s, sign * (wall - 0.2f)), p.fresh());
+        if (p.chance(0.75))
+          add_lamp(p.at(s, sign * (p.chance(0.7) ? kerb + 0.35f : wall - 0.25f), side == 0 ? kPi : 0), p.fresh());
+        else
+          add_utility_pole(p.at(s, sign * (wall - 0.2f)), p.fresh());
       }
       const float q = s + p.between(3, 12);
-      if (p.rare_chance(0.25) && !l.in_side_street(q, 0)) add_traffic_sign(p.at(q, sign * (kerb + 0.4f), face + p.between(-0.3, 0.3)), p.fresh());
+      if (p.rare_chance(0.25) && !l.in_side_street(q, 0))
+        add_traffic_sign(p.at(q, sign * (kerb + 0.4f), face + p.between(-0.3, 0.3)), p.fresh());
       for (int k = 0; k < 3; ++k)
-        if (p.chance(0.4 * urban + 0.4)) add_clutter(p.at(q + p.between(0, 12), sign * (p.chance(0.7) ? wall - 0.4f : kerb + 0.5f), p.between(-0.2, 0.2)), p.fresh());
+        if (p.chance(0.4 * urban + 0.4))
+          add_clutter(
+              p.at(q + p.between(0, 12), sign * (p.chance(0.7) ? wall - 0.4f : kerb + 0.5f), p.between(-0.2, 0.2)),
+              p.fresh());
     }
     for (float s = l.s_begin; s < l.s_end; s += 10) {
       const float q = s + p.between(0, 10);
       if (l.in_side_street(q, 0)) continue;
       if (p.rare_chance(0.06 * urban))
         for (int k = 0, n = static_cast<int>(p.rng.integer(1, 4)); k < n; ++k)
-          add_bicycle(p.at(q + 0.6f * static_cast<float>(k), sign * (p.chance(0.6) ? wall - 0.5f : kerb + 0.6f), p.between(1.2, 1.9)), {kBicycle, p.instance()}, p.fresh());
-      if (p.rare_chance(0.05 * urban)) add_motorcycle(p.at(q, sign * (kerb + 0.7f), p.between(0.5, 2.5)), {kMotorcycle, p.instance()}, p.fresh());
-      if (p.rare_chance(0.08 * urban)) add_person(p.at(q, sign * p.between(kerb + 0.4, wall - 0.3), p.between(0, 6.28)), {kPerson, p.instance()}, p.fresh());
-      if (p.rare_chance(0.012 * urban)) add_bicyclist(p.at(q, sign * (kerb + 0.8f), face), {kBicyclist, p.instance()}, p.fresh());
-      if (p.rare_chance(0.006 * urban)) add_motorcyclist(p.at(q, sign * (l.half_width - 0.6f), face), {kMotorcyclist, p.instance()}, p.fresh());
+          add_bicycle(p.at(q + 0.6f * static_cast<float>(k), sign * (p.chance(0.6) ? wall - 0.5f : kerb + 0.6f),
+                           p.between(1.2, 1.9)),
+                      {kBicycle, p.instance()}, p.fresh());
+      if (p.rare_chance(0.05 * urban))
+        add_motorcycle(p.at(q, sign * (kerb + 0.7f), p.between(0.5, 2.5)), {kMotorcycle, p.instance()}, p.fresh());
+      if (p.rare_chance(0.08 * urban))
+        add_person(p.at(q, sign * p.between(kerb + 0.4, wall - 0.3), p.between(0, 6.28)), {kPerson, p.instance()},
+                   p.fresh());
+      if (p.rare_chance(0.012 * urban))
+        add_bicyclist(p.at(q, sign * (kerb + 0.8f), face), {kBicyclist, p.instance()}, p.fresh());
+      if (p.rare_chance(0.006 * urban))
+        add_motorcyclist(p.at(q, sign * (l.half_width - 0.6f), face), {kMotorcyclist, p.instance()}, p.fresh());
     }
     if (p.chance(0.15 * urban)) {
       const float q = p.between(l.s_begin, l.s_end);
@@ -154,9 +180,14 @@ Population populate(const Layout& layout, double rare, const Rng& rng) {
     return planter;
   };
   switch (layout.kind) {
-    case StreetKind::highway: detail::plant_highway(with(1)); break;
-    case StreetKind::country: detail::plant_country(with(1)); break;
-    default: detail::plant_town(with(1));
+    case StreetKind::highway:
+      detail::plant_highway(with(1));
+      break;
+    case StreetKind::country:
+      detail::plant_country(with(1));
+      break;
+    default:
+      detail::plant_town(with(1));
   }
   detail::plant_parked(with(2));
   detail::plant_pavement(with(3));
@@ -176,13 +207,27 @@ void add_mover(Mesh& mesh, const Mover& mover, const Layout& layout, float time)
   const Rng rng(mover.seed);
   auto id = [&](std::uint16_t raw) { return Identity{stands ? raw : moving_class(raw), mover.instance}; };
   switch (mover.type) {
-    case Mover::Type::car: add_car(mesh, id(kCar), rng); break;
-    case Mover::Type::truck: add_truck(mesh, id(kTruck), rng); break;
-    case Mover::Type::bus: add_bus(mesh, id(kBus), rng); break;
-    case Mover::Type::other: add_other_vehicle(mesh, id(kOtherVehicle), rng); break;
-    case Mover::Type::person: add_person(mesh, id(kPerson), rng); break;
-    case Mover::Type::bicyclist: add_bicyclist(mesh, id(kBicyclist), rng); break;
-    case Mover::Type::motorcyclist: add_motorcyclist(mesh, id(kMotorcyclist), rng); break;
+    case Mover::Type::car:
+      add_car(mesh, id(kCar), rng);
+      break;
+    case Mover::Type::truck:
+      add_truck(mesh, id(kTruck), rng);
+      break;
+    case Mover::Type::bus:
+      add_bus(mesh, id(kBus), rng);
+      break;
+    case Mover::Type::other:
+      add_other_vehicle(mesh, id(kOtherVehicle), rng);
+      break;
+    case Mover::Type::person:
+      add_person(mesh, id(kPerson), rng);
+      break;
+    case Mover::Type::bicyclist:
+      add_bicyclist(mesh, id(kBicyclist), rng);
+      break;
+    case Mover::Type::motorcyclist:
+      add_motorcyclist(mesh, id(kMotorcyclist), rng);
+      break;
   }
 }
 

@@ -11,15 +11,15 @@ namespace rarefy::sim {
 struct Mover {
   enum class Type : std::uint8_t { car, truck, bus, other, person, bicyclist, motorcyclist };
   Type type = Type::car;
-  float s = 0, d = 0;      ///< at time 0
-  float vs = 0, vd = 0;    ///< m/s in street coordinates
+  float s = 0, d = 0;    ///< at time 0
+  float vs = 0, vd = 0;  ///< m/s in street coordinates
   std::uint16_t instance = 0;
   std::uint64_t seed = 0;  ///< of its shape
 };
 
 /// Everything on a street.
 struct Population {
-  Mesh mesh;                  ///< what stands
+  Mesh mesh;  ///< what stands
   std::vector<Mover> movers;
 };
 

@@ -45,7 +45,7 @@ Sensor::Sensor(Rng rng) {
   height = 1.73f + std::clamp(normal(0.04), -0.12f, 0.12f);
   pitch = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
   roll = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
-  noise = uniform(0.006, 0.013);
+  noise = uniform(0.005, 0.011);
   intensity = std::exp(normal(0.12));
   sensitivity = normal(0.35);
   mixed = uniform(0.05, 0.3);
@@ -58,7 +58,7 @@ Sensor::Sensor(Rng rng) {
     beam.azimuth = uniform(0, 0.18) * kDegree;
     beam.bias = normal(0.010);
     beam.gain = std::exp(normal(0.08));
-    beam.drop = 0.003f + (i < 22 ? 0.01f : 0) + (i > 50 ? 0.014f * static_cast<float>(i - 50) : 0.0f);
+    beam.drop = 0.003f + (i < 22 ? 0.006f : 0) + (i > 50 ? 0.022f * static_cast<float>(i - 50) : 0.0f);
     beam.drop *= uniform(0.4, 1.6);
   }
   // Bonnet in front, antennas and cameras on the roof behind.
@@ -66,25 +66,28 @@ Sensor::Sensor(Rng rng) {
   for (const float sign : {-1.0f, 1.0f}) {
     shadows.push_back({sign * uniform(153, 167) * kDegree, uniform(4, 8) * kDegree, uniform(-15.5, -13) * kDegree});
     shadows.push_back({sign * uniform(122, 138) * kDegree, uniform(2, 6) * kDegree, uniform(-21, -18) * kDegree});
-    if (rng.chance(0.5)) shadows.push_back({sign * uniform(50, 100) * kDegree, uniform(2, 7) * kDegree, uniform(-23, -17) * kDegree});
+    if (rng.chance(0.5))
+      shadows.push_back({sign * uniform(50, 100) * kDegree, uniform(2, 7) * kDegree, uniform(-23, -17) * kDegree});
   }
 }
 
 namespace {
 
 struct Return {
-  Vec3 point;                 ///< sensor frame
-  float range = 0;            ///< 0: nothing came back
+  Vec3 point;       ///< sensor frame
+  float range = 0;  ///< 0: nothing came back
   float intensity = 0;
   std::uint32_t label = 0;
 };
 
 bool in_shadow(const Sensor& sensor, float azimuth, float elevation, Rng& rng) {
   for (const Sensor::Shadow& shadow : sensor.shadows) {
-    const float off = std::abs(std::remainder(azimuth - shadow.azimuth, 2 * std::numbers::pi_v<float>)) / shadow.half_width;
+    const float off =
+        std::abs(std::remainder(azimuth - shadow.azimuth, 2 * std::numbers::pi_v<float>)) / shadow.half_width;
     if (off > 1.3f) continue;
     // Rounded outline, ragged by a few tenths of a degree.
-    const float top = shadow.elevation - 2.5f * kDegree * off * off + static_cast<float>(rng.normal()) * 0.25f * kDegree;
+    const float top =
+        shadow.elevation - 2.5f * kDegree * off * off + static_cast<float>(rng.normal()) * 0.25f * kDegree;
     if (elevation < top) return true;
   }
   return false;
@@ -93,18 +96,23 @@ bool in_shadow(const Sensor& sensor, float azimuth, float elevation, Rng& rng) {
 struct Surface {
   std::uint32_t label = 0;
   float rho = 0.3f;
-  float cosine = 1;        ///< of the angle of incidence
-  float shift = 0;         ///< added to the range: grass in front of the soil, rooms behind a window
+  float cosine = 1;  ///< of the angle of incidence
+  float shift = 0;   ///< added to the range: grass in front of the soil, rooms behind a window
   bool lost = false;
 };
 
 float ground_rho(std::uint16_t raw) {
   switch (raw) {
-    case kRoad: return 0.245f;
-    case kParking: return 0.31f;
-    case kSidewalk: return 0.37f;
-    case kOtherGround: return 0.35f;
-    default: return 0.43f;
+    case kRoad:
+      return 0.245f;
+    case kParking:
+      return 0.31f;
+    case kSidewalk:
+      return 0.37f;
+    case kOtherGround:
+      return 0.35f;
+    default:
+      return 0.43f;
   }
 }
 
@@ -184,7 +192,8 @@ float range_factor(float range) {
 
 /// Whether enough light comes back: logistic in the logarithm of the received power.
 bool detected(const Sensor& sensor, float rho, float cosine, float range, Rng& rng) {
-  const float power = std::log(std::max(rho, 1e-3f) * (0.1f + 0.9f * cosine)) - 2 * std::log(std::max(range, 12.0f) / 12.0f);
+  const float power =
+      std::log(std::max(rho, 1e-3f) * (0.1f + 0.9f * cosine)) - 2 * std::log(std::max(range, 12.0f) / 12.0f);
   const float probability = 1.0f / (1.0f + std::exp(-2.5f * (power + 6.6f + sensor.sensitivity)));
   return rng.chance(probability);
 }
@@ -196,10 +205,12 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   Return none;
   // Encoder ticks of 0.09 degrees; a firing comes every 1.85 ticks on average.
   const int tick = static_cast<int>(static_cast<std::int64_t>(firing) * 4000 / Sensor::kFirings);
-  const float azimuth = static_cast<float>(tick) * 0.09f * kDegree + beam.azimuth + static_cast<float>(rng.normal()) * 0.01f * kDegree;
+  const float azimuth =
+      static_cast<float>(tick) * 0.09f * kDegree + beam.azimuth + static_cast<float>(rng.normal()) * 0.01f * kDegree;
   if (rng.chance(beam.drop) || in_shadow(sensor, azimuth, beam.elevation, rng)) return none;
   // The beam is 2 to 3 mrad wide. Drawing one ray inside its width makes edges ragged; not the full width, because on
-  // oblique surfaces the footprint averages, and a range that jumps with each firing would be noise that nobody measures.
+  // oblique surfaces the footprint averages, and a range that jumps with each firing would be noise that nobody
+  // measures.
   const float a = azimuth + static_cast<float>(rng.normal()) * 0.0003f;
   const float e = beam.elevation + static_cast<float>(rng.normal()) * 0.00006f;
   const Vec3 local{std::cos(e) * std::cos(a), std::cos(e) * std::sin(a), std::sin(e)};
@@ -220,7 +231,7 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   }
   if (hit.kind == Hit::Kind::none) return none;
   const Surface surface = hit.kind == Hit::Kind::ground ? ground_surface(view, hit, direction, rng)
-                                                         : part_surface((*parts)[hit.part], hit, direction, rng);
+                                                        : part_surface((*parts)[hit.part], hit, direction, rng);
   const float range = hit.distance + surface.shift + beam.bias + static_cast<float>(rng.normal()) * sensor.noise;
   if (surface.lost || range < 1.0f || range > Sensor::kMaxRange) return none;
   if (!detected(sensor, surface.rho, surface.cosine, range, rng)) return none;
@@ -228,13 +239,15 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   result.range = range;
   result.point = view.pose.unrotate(origin + direction * range - view.pose.origin);
   const float speckle = 1.0f + 0.18f * static_cast<float>(rng.normal());
-  const float value = surface.rho * (0.8f + 0.2f * surface.cosine) * range_factor(range) * beam.gain * sensor.intensity * speckle;
+  const float value =
+      surface.rho * (0.8f + 0.2f * surface.cosine) * range_factor(range) * beam.gain * sensor.intensity * speckle;
   result.intensity = rng.chance(0.05) ? 0.0f : std::clamp(std::floor(value * 100.0f + 0.5f) / 100.0f, 0.0f, 0.99f);
   result.label = surface.label;
   return result;
 }
 
-/// Where neighbouring firings of a ring hit surfaces at different ranges, the beam sees both: some returns lie in between.
+/// Where neighbouring firings of a ring hit surfaces at different ranges, the beam sees both: some returns lie in
+/// between.
 void mix_edges(const Sensor& sensor, const View& view, int ring, std::vector<Return>& returns) {
   for (std::size_t i = 0; i + 1 < returns.size(); ++i) {
     Return& here = returns[i];

@@ -24,7 +24,7 @@ Pose make_pose(Vec3 origin, float yaw, float pitch, float roll);
 /// One unit of the sensor, mounted on one car: drawn once per street.
 struct Sensor {
   static constexpr int kBeams = 64;
-  static constexpr int kFirings = 2165;      ///< per revolution: 4000 encoder ticks of 0.09 degrees, one firing every 1.85
+  static constexpr int kFirings = 2165;  ///< per revolution: 4000 encoder ticks of 0.09 degrees, one firing every 1.85
   static constexpr float kMaxRange = 80;
   struct Beam {
     float elevation = 0, height = 0, azimuth = 0;  ///< radians, metres above the sensor's origin, radians
@@ -38,23 +38,23 @@ struct Sensor {
   std::array<Beam, kBeams> beams;
   std::vector<Shadow> shadows;
   float height = 1.73f, pitch = 0, roll = 0;
-  float noise = 0.015f;        ///< sigma of the range
-  float intensity = 1;         ///< street-wide factor
-  float sensitivity = 0;       ///< shift of the detection threshold, in log units
-  float mixed = 0.2f;          ///< share of edge firings that return a range between the two surfaces
+  float noise = 0.015f;   ///< sigma of the range
+  float intensity = 1;    ///< street-wide factor
+  float sensitivity = 0;  ///< shift of the detection threshold, in log units
+  float mixed = 0.2f;     ///< share of edge firings that return a range between the two surfaces
   explicit Sensor(Rng rng);
 };
 
 /// What the sensor looks at during one revolution.
 struct View {
   const Tracer& still;
-  const Tracer* moving = nullptr;             ///< may be null
+  const Tracer* moving = nullptr;  ///< may be null
   const std::vector<Part>& still_parts;
   const std::vector<Part>* moving_parts = nullptr;
   const Layout& layout;
-  Pose pose;                                  ///< at the middle of the revolution
-  Vec3 velocity;                              ///< of the sensor, world frame, m/s
-  std::uint64_t key = 0;                      ///< names the revolution; all randomness follows from it
+  Pose pose;              ///< at the middle of the revolution
+  Vec3 velocity;          ///< of the sensor, world frame, m/s
+  std::uint64_t key = 0;  ///< names the revolution; all randomness follows from it
 };
 
 /// One revolution: 64 rings from the top beam down, each by azimuth. One part of `executor` per ring.

@@ -1,5 +1,6 @@
 #pragma once
-/// A LiDAR simulator: procedurally generated streets, ray-cast by a 64-beam sensor with the statistics of SemanticKITTI.
+/// A LiDAR simulator: procedurally generated streets, ray-cast by a 64-beam sensor with the statistics of
+/// SemanticKITTI.
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -27,8 +28,8 @@ struct StreetOptions {
 };
 
 /// One street with everything on it. Immutable once built; `scan` may be called from several threads at once.
-/// Points are in the sensor frame of the middle of the revolution (x forward, y left, z up, metres), already corrected for
-/// the ego motion during it, in ring order from the top beam down, as SemanticKITTI stores them. Labels are raw
+/// Points are in the sensor frame of the middle of the revolution (x forward, y left, z up, metres), already corrected
+/// for the ego motion during it, in ring order from the top beam down, as SemanticKITTI stores them. Labels are raw
 /// SemanticKITTI ids (moving objects have the moving-* classes), instance in the high 16 bits (0 for everything that is
 /// not a vehicle or a person). Typical size: 113 to 127 thousand points.
 class Street {
@@ -56,11 +57,11 @@ std::string_view street_kind_name(StreetKind kind);
 StreetKind street_kind_from_name(std::string_view name);
 
 struct SimulateOptions {
-  std::string folder;                  ///< the data set's root; sequences/NN/... is written below it
+  std::string folder;  ///< the data set's root; sequences/NN/... is written below it
   std::uint64_t seed = 1;
-  std::int64_t first_street = 0;       ///< street k becomes sequence k (two digits at least)
+  std::int64_t first_street = 0;  ///< street k becomes sequence k (two digits at least)
   std::int64_t streets = 1;
-  std::int64_t frames = 1;             ///< per street
+  std::int64_t frames = 1;  ///< per street
   double frame_interval = 0.1;
   StreetKind kind = StreetKind::mixed;
   double rare_factor = 1.0;
@@ -73,9 +74,9 @@ struct SimulateResult {
 };
 
 /// Writes a data set in SemanticKITTI's layout: sequences/NN/{velodyne/NNNNNN.bin, labels/NNNNNN.label, poses.txt,
-/// calib.txt, times.txt}. Each file is written under a temporary name and renamed; a scan whose two files are there and fit
-/// each other is skipped, so that an interrupted run continues. The bytes do not depend on the executor, which runs whole
-/// streets in parallel. `progress` (may be empty) is called for each scan, never twice at the same time.
+/// calib.txt, times.txt}. Each file is written under a temporary name and renamed; a scan whose two files are there and
+/// fit each other is skipped, so that an interrupted run continues. The bytes do not depend on the executor, which runs
+/// whole streets in parallel. `progress` (may be empty) is called for each scan, never twice at the same time.
 /// sequences/NN/street.json records the options; a folder that was made with others is refused.
 /// @throws UsageError, IoError (names the file and the system's reason)
 SimulateResult simulate_sequences(const SimulateOptions& options, Executor& executor, const Progress& progress);

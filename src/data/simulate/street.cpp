@@ -19,11 +19,13 @@ void check(const StreetOptions& o) {
   RAREFY_CHECK(o.frames >= 1 && o.frames <= 4000, UsageError, "simulate: frames must be 1..4000, is {}", o.frames);
   RAREFY_CHECK(o.frame_interval >= 0.01 && o.frame_interval <= 60, UsageError,
                "simulate: frame interval must be 0.01..60 s, is {}", o.frame_interval);
-  RAREFY_CHECK(o.rare_factor >= 0 && o.rare_factor <= 20, UsageError, "simulate: rare factor must be 0..20, is {}", o.rare_factor);
+  RAREFY_CHECK(o.rare_factor >= 0 && o.rare_factor <= 20, UsageError, "simulate: rare factor must be 0..20, is {}",
+               o.rare_factor);
   const double travel = static_cast<double>(o.frames - 1) * o.frame_interval * 32;
-  RAREFY_CHECK(travel <= 20000, UsageError,
-               "simulate: {} frames every {} s could need {:.0f} m of street, more than 20 km; make several streets instead",
-               o.frames, o.frame_interval, travel);
+  RAREFY_CHECK(
+      travel <= 20000, UsageError,
+      "simulate: {} frames every {} s could need {:.0f} m of street, more than 20 km; make several streets instead",
+      o.frames, o.frame_interval, travel);
 }
 
 StreetKind choose_kind(StreetKind wanted, Rng rng) {
@@ -82,8 +84,8 @@ struct Street::World {
     return sim::make_pose(origin, yaw, pitch, roll);
   }
   void check_frame(std::int64_t frame) const {
-    RAREFY_CHECK(frame >= 0 && frame < options.frames, UsageError, "simulate: frame {} asked for, the street has 0..{}", frame,
-                 options.frames - 1);
+    RAREFY_CHECK(frame >= 0 && frame < options.frames, UsageError, "simulate: frame {} asked for, the street has 0..{}",
+                 frame, options.frames - 1);
   }
   double time_of(std::int64_t frame) const { return static_cast<double>(frame) * options.frame_interval; }
 };
@@ -112,8 +114,13 @@ Scan Street::scan(std::int64_t frame, Executor& executor) const {
   std::unique_ptr<sim::Tracer> moving_tracer;
   if (!moving.triangle_part.empty()) moving_tracer = std::make_unique<sim::Tracer>(moving, nullptr);
   const sim::Vec3 ahead = world.pose_at(time + 0.05).origin, behind = world.pose_at(time - 0.05).origin;
-  const sim::View view{world.tracer,  moving_tracer.get(), world.population.mesh.parts, &moving.parts,
-                       world.layout,  pose,                (ahead - behind) * 10.0f,
+  const sim::View view{world.tracer,
+                       moving_tracer.get(),
+                       world.population.mesh.parts,
+                       &moving.parts,
+                       world.layout,
+                       pose,
+                       (ahead - behind) * 10.0f,
                        mix64(world.rng.fork(6).fork(static_cast<std::uint64_t>(frame)).bits())};
   return sim::sweep(world.sensor, view, executor);
 }

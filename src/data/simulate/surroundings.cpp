@@ -11,14 +11,17 @@ constexpr float kPi = 3.14159265f;
 
 void plant_tree(Planter& p, float s, float d, float low, float high) {
   Mesh& mesh = p.at(s, d, p.between(0, 6.28));
-  if (p.chance(0.15)) add_conifer(mesh, p.between(low, high), p.fresh());
-  else add_tree(mesh, p.between(low, high), p.fresh());
+  if (p.chance(0.15))
+    add_conifer(mesh, p.between(low, high), p.fresh());
+  else
+    add_tree(mesh, p.between(low, high), p.fresh());
 }
 
 void plant_bushes(Planter& p, int count, float s0, float s1, float d0, float d1, float tall) {
   for (int k = 0; k < count; ++k) {
     const float h = p.between(0.4, tall);
-    add_bush(p.at(p.between(s0, s1), p.between(std::min(d0, d1), std::max(d0, d1)), p.between(0, 6.28)), h, h * p.between(0.7, 1.5), p.fresh());
+    add_bush(p.at(p.between(s0, s1), p.between(std::min(d0, d1), std::max(d0, d1)), p.between(0, 6.28)), h,
+             h * p.between(0.7, 1.5), p.fresh());
   }
 }
 
@@ -44,8 +47,10 @@ void plant_divider(Planter& p, int side, float s, float d0, float d1, int style,
   for (float d = d0; d < d1 - 0.3f; d += 4) {
     const float length = std::min(4.0f, d1 - d);
     Mesh& mesh = p.at(s, sign * d, sign * kPi / 2);
-    if (style == kHedge) add_hedge(mesh, length, height, 0.7f, p.fresh());
-    else add_fence(mesh, static_cast<FenceKind>(style), length, height, p.fresh());
+    if (style == kHedge)
+      add_hedge(mesh, length, height, 0.7f, p.fresh());
+    else
+      add_fence(mesh, static_cast<FenceKind>(style), length, height, p.fresh());
   }
 }
 
@@ -61,25 +66,35 @@ void plant_front_garden(Planter& p, int side, float s, float length, float setba
     const float height = boundary_height(p, style);
     plant_boundary(p, side, s, gate_at - s, edge + 0.15f, style, height);
     plant_boundary(p, side, gate_at + gate, s + length - gate_at - gate, edge + 0.15f, style, height);
-    if (style != kHedge && p.chance(0.5)) plant_boundary(p, side, s, length - gate, edge + 0.9f, kHedge, height * p.between(0.8, 1.4));
+    if (style != kHedge && p.chance(0.5))
+      plant_boundary(p, side, s, length - gate, edge + 0.9f, kHedge, height * p.between(0.8, 1.4));
     if (p.chance(0.5)) plant_divider(p, side, s, edge + 0.2f, setback, style, height);
   }
-  if (drive) add_car(p.at(gate_at + gate / 2, sign * (edge + 2.6f), sign * (p.chance(0.5) ? kPi / 2 : -kPi / 2)), {kCar, p.instance()}, p.fresh());
+  if (drive)
+    add_car(p.at(gate_at + gate / 2, sign * (edge + 2.6f), sign * (p.chance(0.5) ? kPi / 2 : -kPi / 2)),
+            {kCar, p.instance()}, p.fresh());
   const std::uint16_t raw = l.strip(sign * (edge + depth / 2)).raw;
   const bool green = raw == kTerrain;
-  plant_bushes(p, static_cast<int>(p.rng.integer(green ? 2 : 0, green ? 9 : 2)), s, s + length, sign * (edge + 0.6f), sign * setback, 2.2f);
-  if (depth > 2.5f && p.chance(green ? 0.5 : 0.15)) plant_tree(p, p.between(s + 1, s + length - 1), sign * (edge + depth * 0.5f), 0.05f, 0.6f);
+  plant_bushes(p, static_cast<int>(p.rng.integer(green ? 2 : 0, green ? 9 : 2)), s, s + length, sign * (edge + 0.6f),
+               sign * setback, 2.2f);
+  if (depth > 2.5f && p.chance(green ? 0.5 : 0.15))
+    plant_tree(p, p.between(s + 1, s + length - 1), sign * (edge + depth * 0.5f), 0.05f, 0.6f);
   for (int k = 0; k < 2; ++k)
-    if (p.chance(0.4)) add_clutter(p.at(p.between(s, s + length), sign * (edge + depth * p.between(0.3, 0.9)), p.between(0, 3)), p.fresh());
+    if (p.chance(0.4))
+      add_clutter(p.at(p.between(s, s + length), sign * (edge + depth * p.between(0.3, 0.9)), p.between(0, 3)),
+                  p.fresh());
 }
 
 void plant_back_garden(Planter& p, int side, float s, float length, float from) {
   const float sign = side == 0 ? 1.0f : -1.0f;
-  for (int k = 0, n = static_cast<int>(p.rng.integer(1, 4)); k < n; ++k) plant_tree(p, p.between(s, s + length), sign * (from + p.between(1, 14)), 0.2f, 1.0f);
+  for (int k = 0, n = static_cast<int>(p.rng.integer(2, 6)); k < n; ++k)
+    plant_tree(p, p.between(s, s + length), sign * (from + p.between(1, 20)), 0.3f, 1.0f);
   plant_bushes(p, static_cast<int>(p.rng.integer(2, 6)), s, s + length, sign * from, sign * (from + 12), 2.8f);
-  if (p.chance(0.4)) plant_boundary(p, side, s, length, from + p.between(4, 12), boundary_style(p), p.between(1.0, 2.0));
+  if (p.chance(0.4))
+    plant_boundary(p, side, s, length, from + p.between(4, 12), boundary_style(p), p.between(1.0, 2.0));
   if (p.chance(0.35)) {  // a house of the next street
-    const House house{std::max(6.0f, length * p.between(0.6, 0.9)), p.between(7, 11), static_cast<int>(p.rng.integer(1, 3)), false};
+    const House house{std::max(6.0f, length * p.between(0.6, 0.9)), p.between(7, 11),
+                      static_cast<int>(p.rng.integer(1, 3)), false};
     add_house(p.facing(side, s, house.length, from + p.between(14, 25)), house, p.fresh());
   }
 }
@@ -96,7 +111,8 @@ void plant_town_side(Planter& p, int side) {
     for (const SideStreet& street : l.side_streets) {
       const float keep = street.half_width + street.sidewalk + 0.3f;
       if (s + length > street.s - keep && s < street.s + keep) {
-        if (s < street.s - keep - 5) plant_bushes(p, 3, s, street.s - keep, sign * (l.walk_end[side] + 0.8f), sign * (l.front[side] + 6), 2.2f);
+        if (s < street.s - keep - 5)
+          plant_bushes(p, 3, s, street.s - keep, sign * (l.walk_end[side] + 0.8f), sign * (l.front[side] + 6), 2.2f);
         s = street.s + keep + 0.1f;
         crossing = true;
       }
@@ -106,7 +122,8 @@ void plant_town_side(Planter& p, int side) {
     const bool built = p.chance(urban ? 0.8 : 0.68);
     if (built) {
       const float gap = rows ? (p.chance(0.15) ? 3.0f : 0.0f) : p.between(2.5, 6);
-      const House house{length - gap, p.between(8, 12), static_cast<int>(p.rng.integer(urban ? 2 : 1, urban ? 5 : 3)), rows};
+      const House house{length - gap, p.between(8, 12), static_cast<int>(p.rng.integer(urban ? 2 : 1, urban ? 5 : 3)),
+                        rows};
       add_house(p.facing(side, s + gap / 2, house.length, setback), house, p.fresh());
       if (!rows && p.chance(0.4)) {  // garage or shed beside it, set back
         const House shed{std::max(2.4f, gap - 0.2f), p.between(4, 6), 1, false};
@@ -115,9 +132,13 @@ void plant_town_side(Planter& p, int side) {
       plant_front_garden(p, side, s, length, setback);
       plant_back_garden(p, side, s, length, setback + house.depth + 1);
     } else {  // an empty lot: green, or a car park
-      if (p.chance(0.7)) plant_boundary(p, side, s, length, l.walk_end[side] + 0.2f, boundary_style(p), p.between(0.8, 2.0));
-      plant_bushes(p, static_cast<int>(p.rng.integer(5, 14)), s, s + length, sign * (l.walk_end[side] + 1), sign * (l.front[side] + 10), 3.0f);
-      for (int k = 0; k < 5; ++k) plant_tree(p, p.between(s, s + length), sign * p.between(l.walk_end[side] + 1.5, l.front[side] + 14), 0.1f, 1.0f);
+      if (p.chance(0.7))
+        plant_boundary(p, side, s, length, l.walk_end[side] + 0.2f, boundary_style(p), p.between(0.8, 2.0));
+      plant_bushes(p, static_cast<int>(p.rng.integer(5, 14)), s, s + length, sign * (l.walk_end[side] + 1),
+                   sign * (l.front[side] + 10), 3.0f);
+      for (int k = 0; k < 5; ++k)
+        plant_tree(p, p.between(s, s + length), sign * p.between(l.walk_end[side] + 1.5, l.front[side] + 14), 0.1f,
+                   1.0f);
       plant_back_garden(p, side, s, length, l.front[side] + 10);
     }
     s += length;
@@ -132,7 +153,9 @@ void plant_avenue(Planter& p, int side) {
   if (verge > 0.5f && p.chance(0.45))  // planted verge
     for (float s = l.s_begin; s < l.s_end;) {
       const float length = p.between(4, 25);
-      if (p.chance(0.5)) plant_boundary(p, side, s, length, l.walk_begin[side] - verge / 2, p.chance(0.5) ? kHedge : kGrass, p.between(0.4, 1.2));
+      if (p.chance(0.5))
+        plant_boundary(p, side, s, length, l.walk_begin[side] - verge / 2, p.chance(0.5) ? kHedge : kGrass,
+                       p.between(0.4, 1.2));
       s += length;
     }
   if (!p.chance(verge > 0.5f ? 0.8 : 0.3)) return;
@@ -141,13 +164,15 @@ void plant_avenue(Planter& p, int side) {
   for (float s = l.s_begin + p.between(1, step); s < l.s_end; s += step * p.between(0.9, 1.1))
     if (!l.in_side_street(s, 1)) {
       plant_tree(p, s, sign * d, size * 0.7f, size * 1.2f);
-      if (verge > 0.5f && p.chance(0.35)) add_bush(p.at(s + p.between(1, 3), sign * d), p.between(0.4, 1.0), verge * 0.7f, p.fresh());
+      if (verge > 0.5f && p.chance(0.35))
+        add_bush(p.at(s + p.between(1, 3), sign * d), p.between(0.4, 1.0), verge * 0.7f, p.fresh());
     }
 }
 
 void plant_wood(Planter& p, int side, float s, float length, float from) {
   const float sign = side == 0 ? 1.0f : -1.0f;
-  for (int k = 0, n = static_cast<int>(length * 0.55f); k < n; ++k) plant_tree(p, p.between(s, s + length), sign * (from + 18 * p.between(0, 1) * p.between(0, 1) + 0.5f), 0.15f, 1.0f);
+  for (int k = 0, n = static_cast<int>(length * 0.55f); k < n; ++k)
+    plant_tree(p, p.between(s, s + length), sign * (from + 18 * p.between(0, 1) * p.between(0, 1) + 0.5f), 0.15f, 1.0f);
   plant_bushes(p, static_cast<int>(length * 1.3f), s, s + length, sign * from, sign * (from + 6), 3.2f);
 }
 
@@ -160,9 +185,13 @@ void plant_boundary(Planter& p, int side, float s, float length, float distance,
     if (p.layout.in_side_street(from + run / 2, run / 2)) continue;
     Mesh& mesh = p.facing(side, from, run, distance);
     // One stream of numbers per boundary would make all pieces alike; per piece they differ a little, as plants do.
-    if (style == kHedge) add_hedge(mesh, run, height, p.between(0.5, 1.1), p.fresh());
-    else if (style == kGrass) add_tall_grass(mesh, run, height, p.between(0.8, 1.6), p.fresh());
-    else add_fence(mesh, static_cast<FenceKind>(style), run, height, Rng(static_cast<std::uint64_t>(style) + static_cast<std::uint64_t>(height * 1e4f)));
+    if (style == kHedge)
+      add_hedge(mesh, run, height, p.between(0.5, 1.1), p.fresh());
+    else if (style == kGrass)
+      add_tall_grass(mesh, run, height, p.between(0.8, 1.6), p.fresh());
+    else
+      add_fence(mesh, static_cast<FenceKind>(style), run, height,
+                Rng(static_cast<std::uint64_t>(style) + static_cast<std::uint64_t>(height * 1e4f)));
   }
 }
 
@@ -191,16 +220,20 @@ void plant_country(Planter& p) {
         plant_boundary(p, side, s, length, edge + p.between(0.3, 2.5), kHedge, p.between(0.9, 2.6));
         if (p.chance(0.5)) plant_tree(p, s + length / 2, sign * (edge + 4), 0.2f, 1.0f);
       } else if (draw < 0.60) {
-        plant_boundary(p, side, s, length, edge + p.between(0.5, 3), p.chance(0.5) ? static_cast<int>(FenceKind::rails) : static_cast<int>(FenceKind::mesh), p.between(1.0, 1.6));
+        plant_boundary(p, side, s, length, edge + p.between(0.5, 3),
+                       p.chance(0.5) ? static_cast<int>(FenceKind::rails) : static_cast<int>(FenceKind::mesh),
+                       p.between(1.0, 1.6));
         plant_bushes(p, static_cast<int>(length * 0.3f), s, s + length, sign * edge, sign * (edge + 6), 2.0f);
       } else if (draw < 0.72) {
         plant_boundary(p, side, s, length, edge, static_cast<int>(FenceKind::guard_rail), 0.75f);
         plant_wood(p, side, s, length, edge + p.between(2, 8));
       } else if (draw < 0.86) {
         plant_bushes(p, static_cast<int>(length * 0.8f), s, s + length, sign * edge, sign * (edge + 7), 2.8f);
-        for (int k = 0; k < 2; ++k) plant_tree(p, p.between(s, s + length), sign * (edge + p.between(1, 10)), 0.2f, 1.0f);
+        for (int k = 0; k < 2; ++k)
+          plant_tree(p, p.between(s, s + length), sign * (edge + p.between(1, 10)), 0.2f, 1.0f);
       } else if (!l.in_side_street(s + length / 2, length / 2)) {
-        const House house{std::min(length - 2, p.between(8, 14)), p.between(8, 11), static_cast<int>(p.rng.integer(1, 3)), false};
+        const House house{std::min(length - 2, p.between(8, 14)), p.between(8, 11),
+                          static_cast<int>(p.rng.integer(1, 3)), false};
         const float setback = l.front[side] + p.between(1, 6);
         add_house(p.facing(side, s + 1, house.length, setback), house, p.fresh());
         plant_front_garden(p, side, s, length, setback);
@@ -210,7 +243,8 @@ void plant_country(Planter& p) {
     }
     for (float s = l.s_begin + 10; s < l.s_end; s += 35) {
       if (poles) add_utility_pole(p.at(s, sign * (edge + 0.8f)), p.fresh());
-      if (p.rare_chance(0.3)) add_traffic_sign(p.at(s + 8, sign * (l.half_width + 0.8f), side == 0 ? kPi : 0), p.fresh());
+      if (p.rare_chance(0.3))
+        add_traffic_sign(p.at(s + 8, sign * (l.half_width + 0.8f), side == 0 ? kPi : 0), p.fresh());
       if (p.chance(0.5)) add_bollard(p.at(s + 15, sign * (l.half_width + 0.6f)), p.fresh());
     }
   }
@@ -221,16 +255,19 @@ void plant_highway(Planter& p) {
   for (int side = 0; side < 2; ++side) {
     const float sign = side == 0 ? 1.0f : -1.0f, edge = l.half_width + 0.6f;
     const float all = l.s_end - l.s_begin;
-    plant_boundary(p, side, l.s_begin, all, std::max(0.3f, l.median - 0.2f), static_cast<int>(FenceKind::guard_rail), 0.75f);
+    plant_boundary(p, side, l.s_begin, all, std::max(0.3f, l.median - 0.2f), static_cast<int>(FenceKind::guard_rail),
+                   0.75f);
     if (p.chance(0.6)) plant_boundary(p, side, l.s_begin, all, edge, static_cast<int>(FenceKind::guard_rail), 0.75f);
     for (float s = l.s_begin; s < l.s_end;) {
       const float length = p.between(20, 70);
       const double draw = p.rng.uniform();
       if (draw < 0.3) {
-        plant_boundary(p, side, s, length, edge + p.between(2, 5), static_cast<int>(FenceKind::wall), p.between(2.2, 4.5));
+        plant_boundary(p, side, s, length, edge + p.between(2, 5), static_cast<int>(FenceKind::wall),
+                       p.between(2.2, 4.5));
       } else if (draw < 0.65) {
         plant_bushes(p, static_cast<int>(length * 0.8f), s, s + length, sign * (edge + 1.5f), sign * (edge + 10), 2.8f);
-        for (int k = 0; k < 4; ++k) plant_tree(p, p.between(s, s + length), sign * (edge + p.between(4, 14)), 0.2f, 1.0f);
+        for (int k = 0; k < 4; ++k)
+          plant_tree(p, p.between(s, s + length), sign * (edge + p.between(4, 14)), 0.2f, 1.0f);
       } else if (draw < 0.85) {
         plant_wood(p, side, s, length, edge + p.between(3, 9));
       }
@@ -238,12 +275,15 @@ void plant_highway(Planter& p) {
     }
     for (float s = l.s_begin + p.between(5, 60); s < l.s_end; s += p.between(80, 250)) {
       const bool gantry = side == 1 && p.chance(0.12);
-      if (gantry) add_large_sign(p.at(s, -edge), l.half_width + 1, p.fresh());
-      else add_large_sign(p.at(s, sign * (edge + 0.6f), side == 0 ? kPi : 0), 0, p.fresh());
+      if (gantry)
+        add_large_sign(p.at(s, -edge), l.half_width + 1, p.fresh());
+      else
+        add_large_sign(p.at(s, sign * (edge + 0.6f), side == 0 ? kPi : 0), 0, p.fresh());
     }
     for (float s = l.s_begin + 5; s < l.s_end; s += 50) add_bollard(p.at(s, sign * (edge - 0.2f)), p.fresh());
     if (p.chance(0.4))
-      for (float s = l.s_begin + 15; s < l.s_end; s += 40) add_lamp(p.at(s, sign * (edge + 0.5f), side == 0 ? kPi : 0), p.fresh());
+      for (float s = l.s_begin + 15; s < l.s_end; s += 40)
+        add_lamp(p.at(s, sign * (edge + 0.5f), side == 0 ? kPi : 0), p.fresh());
   }
 }
 
@@ -256,13 +296,23 @@ void plant_side_streets(Planter& p) {
       for (const float bank : {-1.0f, 1.0f}) {
         const float keep = street.half_width + street.sidewalk;
         for (float d = start; d < Layout::kExtent - 15; d += p.between(13, 20)) {
-          if (p.chance(0.35)) plant_divider(p, side, street.s + bank * (keep + 0.3f), d, d + 9, boundary_style(p), p.between(0.8, 1.8));
+          if (p.chance(0.35))
+            plant_divider(p, side, street.s + bank * (keep + 0.3f), d, d + 9, boundary_style(p), p.between(0.8, 1.8));
           if (p.chance(0.3)) plant_tree(p, street.s + bank * (keep + 1.2f), sign * (d + 4), 0.1f, 0.7f);
         }
         for (float d = l.front[side] + 1; d < 40; d += p.between(5.5, 12))
-          if (p.chance(0.15)) add_car(p.at(street.s + bank * (street.half_width - 0.95f), sign * d, (p.chance(0.5) ? 1.0f : -1.0f) * kPi / 2), {kCar, p.instance()}, p.fresh());
-        if (p.rare_chance(0.25)) add_traffic_sign(p.at(street.s + bank * (keep - 0.4f), sign * (l.half_width + l.parking[side] + 0.9f), p.between(0, 6.28)), p.fresh());
-        if (l.kind == StreetKind::urban && p.chance(0.3)) add_traffic_light(p.at(street.s + bank * (street.half_width + 0.5f), sign * (l.half_width + 0.7f), p.between(0, 6.28)), p.fresh());
+          if (p.chance(0.15))
+            add_car(
+                p.at(street.s + bank * (street.half_width - 0.95f), sign * d, (p.chance(0.5) ? 1.0f : -1.0f) * kPi / 2),
+                {kCar, p.instance()}, p.fresh());
+        if (p.rare_chance(0.25))
+          add_traffic_sign(
+              p.at(street.s + bank * (keep - 0.4f), sign * (l.half_width + l.parking[side] + 0.9f), p.between(0, 6.28)),
+              p.fresh());
+        if (l.kind == StreetKind::urban && p.chance(0.3))
+          add_traffic_light(
+              p.at(street.s + bank * (street.half_width + 0.5f), sign * (l.half_width + 0.7f), p.between(0, 6.28)),
+              p.fresh());
       }
     }
 }

@@ -38,7 +38,8 @@ struct Span {
   float begin, end;
 };
 
-/// Part of the ray inside the blob's hull; empty when begin >= end. Works in the blob's frame, scaled to a unit sphere or cube.
+/// Part of the ray inside the blob's hull; empty when begin >= end. Works in the blob's frame, scaled to a unit sphere
+/// or cube.
 Span hull(const Blob& blob, Vec3 o, Vec3 w) {
   if (blob.box) {
     Span span{-std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity()};
@@ -62,7 +63,8 @@ Vec3 to_blob(const Blob& blob, Vec3 v) {
           v.z / blob.radius.z};
 }
 
-/// Share of the full density at a place: clusters of leaves with gaps between them (thresholded noise), thinner at the rim.
+/// Share of the full density at a place: clusters of leaves with gaps between them (thresholded noise), thinner at the
+/// rim.
 float leaf_density(const Blob& blob, Vec3 p, float rim, std::uint32_t seed) {
   const float inverse = 1.0f / blob.grain;
   const float noise = value_noise(p.x * inverse, p.y * inverse, p.z * inverse, seed);
@@ -151,8 +153,8 @@ struct Tracer::Scene {
   }
   RTCGeometry triangles(const std::vector<Vec3>& vertices, const std::vector<std::uint32_t>& indices) {
     RTCGeometry geometry = rtcNewGeometry(device, RTC_GEOMETRY_TYPE_TRIANGLE);
-    auto* v = static_cast<Vec3*>(rtcSetNewGeometryBuffer(geometry, RTC_BUFFER_TYPE_VERTEX, 0, RTC_FORMAT_FLOAT3, sizeof(Vec3),
-                                                         std::max<std::size_t>(vertices.size(), 1)));
+    auto* v = static_cast<Vec3*>(rtcSetNewGeometryBuffer(geometry, RTC_BUFFER_TYPE_VERTEX, 0, RTC_FORMAT_FLOAT3,
+                                                         sizeof(Vec3), std::max<std::size_t>(vertices.size(), 1)));
     auto* i = static_cast<std::uint32_t*>(rtcSetNewGeometryBuffer(geometry, RTC_BUFFER_TYPE_INDEX, 0, RTC_FORMAT_UINT3,
                                                                   3 * sizeof(std::uint32_t), indices.size() / 3));
     if (v == nullptr || i == nullptr) throw std::bad_alloc();
@@ -166,7 +168,8 @@ struct Tracer::Scene {
 void Tracer::Scene::build() {
   // One thread: threads belong to the caller, who builds several streets side by side.
   device = rtcNewDevice("threads=1,set_affinity=0");
-  RAREFY_CHECK(device != nullptr, UnsupportedError, "simulate: Embree refuses to start (error {}); it needs SSE2 at least",
+  RAREFY_CHECK(device != nullptr, UnsupportedError,
+               "simulate: Embree refuses to start (error {}); it needs SSE2 at least",
                static_cast<int>(rtcGetDeviceError(nullptr)));
   scene = rtcNewScene(device);
   std::vector<std::uint32_t> solid_indices, porous_indices;
@@ -174,8 +177,10 @@ void Tracer::Scene::build() {
     const Part& part = mesh.parts[mesh.triangle_part[t]];
     auto& indices = part.porosity > 0 ? porous_indices : solid_indices;
     indices.insert(indices.end(), mesh.triangles.begin() + 3 * t, mesh.triangles.begin() + 3 * t + 3);
-    if (part.porosity > 0) porous.push_back({t, part.porosity});
-    else solid.push_back(t);
+    if (part.porosity > 0)
+      porous.push_back({t, part.porosity});
+    else
+      solid.push_back(t);
   }
   if (ground != nullptr) attach(triangles(ground->vertices, ground->triangles), kGround);
   if (!solid.empty()) attach(triangles(mesh.vertices, solid_indices), kSolid);
@@ -200,7 +205,9 @@ void Tracer::Scene::build() {
                static_cast<int>(error));
 }
 
-Tracer::Tracer(const Mesh& mesh, const Ground* ground) : scene_(std::make_unique<Scene>(mesh, ground)) { scene_->build(); }
+Tracer::Tracer(const Mesh& mesh, const Ground* ground) : scene_(std::make_unique<Scene>(mesh, ground)) {
+  scene_->build();
+}
 Tracer::~Tracer() = default;
 
 Hit Tracer::trace(Vec3 origin, Vec3 direction, float far, std::uint64_t key, std::uint32_t ray_id) const {
@@ -236,7 +243,7 @@ Hit Tracer::trace(Vec3 origin, Vec3 direction, float far, std::uint64_t key, std
     default:
       hit.kind = Hit::Kind::mesh;
       hit.part = scene_->mesh.triangle_part[query.hit.geomID == kSolid ? scene_->solid[primitive]
-                                                                         : scene_->porous[primitive].triangle];
+                                                                       : scene_->porous[primitive].triangle];
   }
   return hit;
 }

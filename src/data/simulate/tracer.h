@@ -12,10 +12,10 @@ struct Hit {
   enum class Kind : std::uint8_t { none, ground, mesh, foliage };
   Kind kind = Kind::none;
   float distance = 0;
-  Vec3 normal;                 ///< unit; either sign
-  std::uint32_t part = 0;      ///< mesh and foliage: index into Mesh::parts
+  Vec3 normal;             ///< unit; either sign
+  std::uint32_t part = 0;  ///< mesh and foliage: index into Mesh::parts
   std::uint16_t ground_raw = 0;
-  float s = 0, d = 0;          ///< ground: street coordinates of the hit
+  float s = 0, d = 0;  ///< ground: street coordinates of the hit
 };
 
 /// An immutable scene. `trace` may be called from any number of threads.

@@ -120,7 +120,8 @@ void add_tall_grass(Mesh& mesh, float length, float height, float depth, Rng rng
 void add_hedge(Mesh& mesh, float length, float height, float depth, Rng rng) {
   mesh.part(leaves(rng));
   const bool clipped = rng.chance(0.6);
-  const float density = clipped ? between(rng, 9, 20) : between(rng, 5, 10), gap = clipped ? 0.12f : between(rng, 0.2, 0.5);
+  const float density = clipped ? between(rng, 9, 20) : between(rng, 5, 10),
+              gap = clipped ? 0.12f : between(rng, 0.2, 0.5);
   if (clipped) {
     Blob core;
     core.center = {length / 2, 0, height / 2 - 0.1f};

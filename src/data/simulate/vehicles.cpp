@@ -20,12 +20,12 @@ float paint(Rng& rng) {
 /// Side view of a car body, metres; x from the rear bumper (0) to the front (length).
 struct BodyStyle {
   float length, width, height;
-  float bonnet, bonnet_height;     ///< length of the bonnet, height at the windscreen's foot
-  float windscreen, rear_window;   ///< horizontal run of the two
-  float boot, boot_height;         ///< length of the boot behind the rear window
-  float belt;                      ///< height of the side windows' lower edge
+  float bonnet, bonnet_height;    ///< length of the bonnet, height at the windscreen's foot
+  float windscreen, rear_window;  ///< horizontal run of the two
+  float boot, boot_height;        ///< length of the boot behind the rear window
+  float belt;                     ///< height of the side windows' lower edge
   float clearance;
-  bool panel;                      ///< no windows behind the doors
+  bool panel;  ///< no windows behind the doors
 };
 
 constexpr std::array<BodyStyle, 9> kStyles{{
@@ -42,7 +42,7 @@ constexpr std::array<BodyStyle, 9> kStyles{{
 
 struct Station {
   float x, top, belt, half_width, roof_half_width;
-  bool side_glass;   ///< between this station and the next
+  bool side_glass;  ///< between this station and the next
   bool top_glass;
 };
 
@@ -52,19 +52,24 @@ std::vector<Station> stations(const BodyStyle& b) {
   const float mid = 0.5f * (a1 + a2);
   std::vector<Station> list;
   list.push_back({0.0f, b.boot_height - 0.10f, b.boot_height - 0.2f, half * 0.90f, half * 0.80f, false, false});
-  list.push_back({0.06f + 0.01f, b.boot_height, std::min(b.belt, b.boot_height - 0.05f), half * 0.96f, half * 0.86f, false, false});
-  list.push_back({std::max(a0, 0.09f), b.boot_height, std::min(b.belt, b.boot_height - 0.05f), half, half * 0.88f, false, !b.panel});
+  list.push_back({0.06f + 0.01f, b.boot_height, std::min(b.belt, b.boot_height - 0.05f), half * 0.96f, half * 0.86f,
+                  false, false});
+  list.push_back({std::max(a0, 0.09f), b.boot_height, std::min(b.belt, b.boot_height - 0.05f), half, half * 0.88f,
+                  false, !b.panel});
   list.push_back({std::max(a1, 0.15f), b.height - 0.03f, b.belt, half, roof, !b.panel, false});
   list.push_back({mid - 0.06f, b.height, b.belt, half, roof, false, false});
   list.push_back({mid + 0.06f, b.height, b.belt, half, roof, true, false});
   list.push_back({a2, b.height - 0.04f, b.belt, half, roof, true, true});
   list.push_back({a3, b.bonnet_height, std::min(b.belt, b.bonnet_height - 0.05f), half, half * 0.86f, false, false});
-  list.push_back({b.length - 0.25f, b.bonnet_height - 0.16f, b.bonnet_height - 0.25f, half * 0.97f, half * 0.82f, false, false});
-  list.push_back({b.length, b.bonnet_height - 0.32f, b.bonnet_height - 0.40f, half * 0.86f, half * 0.72f, false, false});
+  list.push_back(
+      {b.length - 0.25f, b.bonnet_height - 0.16f, b.bonnet_height - 0.25f, half * 0.97f, half * 0.82f, false, false});
+  list.push_back(
+      {b.length, b.bonnet_height - 0.32f, b.bonnet_height - 0.40f, half * 0.86f, half * 0.72f, false, false});
   return list;
 }
 
-void add_wheels(Mesh& mesh, Identity id, std::initializer_list<float> axles, float half_width, float radius, float width) {
+void add_wheels(Mesh& mesh, Identity id, std::initializer_list<float> axles, float half_width, float radius,
+                float width) {
   mesh.part({id.raw, id.instance, Material::matte, 0.06f, 0});
   for (const float x : axles)
     for (const float side : {-1.0f, 1.0f})
@@ -99,7 +104,8 @@ void add_body(Mesh& mesh, Identity id, const BodyStyle& b, float rho) {
   mesh.quad({-b.length / 2, -b.width * 0.42f, b.clearance}, {b.length / 2, -b.width * 0.42f, b.clearance},
             {b.length / 2, b.width * 0.42f, b.clearance}, {-b.length / 2, b.width * 0.42f, b.clearance});
   for (const float side : {-1.0f, 1.0f})  // mirrors
-    mesh.box({b.length / 2 - b.bonnet - b.windscreen * 0.35f, side * (b.width / 2 + 0.08f), b.belt + 0.08f}, {0.05f, 0.09f, 0.07f});
+    mesh.box({b.length / 2 - b.bonnet - b.windscreen * 0.35f, side * (b.width / 2 + 0.08f), b.belt + 0.08f},
+             {0.05f, 0.09f, 0.07f});
   mesh.part({id.raw, id.instance, Material::car_glass, rho * 0.7f + 0.02f, 0});
   bands(true);
   mesh.part({id.raw, id.instance, Material::retro, 0.9f, 0});  // number plates and lamps
@@ -139,20 +145,26 @@ Footprint add_truck(Mesh& mesh, Identity id, Rng rng) {
   }
   const bool articulated = draw > 0.8;
   const float length = articulated ? between(rng, 13, 16.5) : between(rng, 5.8, 9.5);
-  const float width = articulated ? 2.5f : between(rng, 2.1, 2.5), height = articulated ? between(rng, 3.5, 4.0) : between(rng, 2.7, 3.6);
-  const float front = length / 2, cab_length = between(rng, 1.6, 2.2), cab_height = std::min(height, between(rng, 2.3, 3.2));
+  const float width = articulated ? 2.5f : between(rng, 2.1, 2.5),
+              height = articulated ? between(rng, 3.5, 4.0) : between(rng, 2.7, 3.6);
+  const float front = length / 2, cab_length = between(rng, 1.6, 2.2),
+              cab_height = std::min(height, between(rng, 2.3, 3.2));
   const float floor = between(rng, 0.9, 1.2);
   mesh.part({id.raw, id.instance, Material::paint, cab, 0});
-  mesh.box({front - cab_length / 2, 0, 0.45f + (cab_height - 0.45f) / 2}, {cab_length / 2, width / 2 - 0.03f, (cab_height - 0.45f) / 2});
+  mesh.box({front - cab_length / 2, 0, 0.45f + (cab_height - 0.45f) / 2},
+           {cab_length / 2, width / 2 - 0.03f, (cab_height - 0.45f) / 2});
   mesh.part({id.raw, id.instance, Material::car_glass, 0.08f, 0});
   mesh.box({front - 0.02f, 0, cab_height * 0.72f}, {0.04f, width * 0.43f, 0.38f});
-  for (const float side : {-1.0f, 1.0f}) mesh.box({front - 0.7f, side * (width / 2 - 0.02f), cab_height * 0.72f}, {0.4f, 0.02f, 0.33f});
+  for (const float side : {-1.0f, 1.0f})
+    mesh.box({front - 0.7f, side * (width / 2 - 0.02f), cab_height * 0.72f}, {0.4f, 0.02f, 0.33f});
   mesh.part({id.raw, id.instance, Material::matte, load, 0});
   const float body = length - cab_length - 0.25f, centre = -front + body / 2;
   if (draw < 0.5 && !articulated) {  // tipper: open box, heap inside
     const float wall = between(rng, 0.5, 1.0);
-    for (const float side : {-1.0f, 1.0f}) mesh.box({centre, side * width / 2, floor + wall / 2}, {body / 2, 0.03f, wall / 2});
-    for (const float end : {-1.0f, 1.0f}) mesh.box({centre + end * body / 2, 0, floor + wall / 2}, {0.03f, width / 2, wall / 2});
+    for (const float side : {-1.0f, 1.0f})
+      mesh.box({centre, side * width / 2, floor + wall / 2}, {body / 2, 0.03f, wall / 2});
+    for (const float end : {-1.0f, 1.0f})
+      mesh.box({centre + end * body / 2, 0, floor + wall / 2}, {0.03f, width / 2, wall / 2});
     mesh.box({centre, 0, floor}, {body / 2, width / 2, 0.06f});
   } else {
     mesh.box({centre, 0, (floor + height) / 2}, {body / 2, width / 2, (height - floor) / 2});
@@ -160,9 +172,13 @@ Footprint add_truck(Mesh& mesh, Identity id, Rng rng) {
   mesh.part({id.raw, id.instance, Material::matte, 0.12f, 0});
   mesh.box({0, 0, floor - 0.18f}, {front - 0.3f, 0.4f, 0.12f});
   mesh.box({-front + 0.05f, 0, 0.5f}, {0.05f, width / 2 - 0.1f, 0.08f});
-  for (const float side : {-1.0f, 1.0f}) mesh.box({centre * 0.7f, side * (width / 2 - 0.05f), 0.7f}, {body * 0.22f, 0.03f, 0.2f});
-  if (articulated) add_wheels(mesh, id, {front - 1.3f, front - 4.2f, -front + 1.6f, -front + 2.9f, -front + 4.2f}, width / 2 - 0.03f, 0.5f, 0.32f);
-  else add_wheels(mesh, id, {front - 1.0f, -front + 1.6f}, width / 2 - 0.05f, 0.45f, 0.3f);
+  for (const float side : {-1.0f, 1.0f})
+    mesh.box({centre * 0.7f, side * (width / 2 - 0.05f), 0.7f}, {body * 0.22f, 0.03f, 0.2f});
+  if (articulated)
+    add_wheels(mesh, id, {front - 1.3f, front - 4.2f, -front + 1.6f, -front + 2.9f, -front + 4.2f}, width / 2 - 0.03f,
+               0.5f, 0.32f);
+  else
+    add_wheels(mesh, id, {front - 1.0f, -front + 1.6f}, width / 2 - 0.05f, 0.45f, 0.3f);
   return {length, width};
 }
 
@@ -175,7 +191,8 @@ Footprint add_bus(Mesh& mesh, Identity id, Rng rng) {
   for (float x = -length / 2 + 0.06f; x < length / 2; x += 1.5f)
     for (const float side : {-1.0f, 1.0f}) mesh.box({x, side * (width / 2 - 0.03f), 1.9f}, {0.07f, 0.03f, 0.8f});
   mesh.part({id.raw, id.instance, Material::car_glass, 0.1f, 0});
-  mesh.box({0, 0, 0.5f * (1.17f + height - 0.4f)}, {length / 2 - 0.02f, width / 2 - 0.02f, 0.5f * (height - 0.4f - 1.17f)});
+  mesh.box({0, 0, 0.5f * (1.17f + height - 0.4f)},
+           {length / 2 - 0.02f, width / 2 - 0.02f, 0.5f * (height - 0.4f - 1.17f)});
   mesh.part({id.raw, id.instance, Material::matte, 0.2f, 0});
   for (float x = -length / 2 + 1; x < length / 2 - 1; x += 0.8f)
     for (const float side : {-0.75f, 0.75f}) mesh.box({x, side, 1.2f}, {0.08f, 0.35f, 0.45f});
@@ -200,8 +217,10 @@ Footprint add_other_vehicle(Mesh& mesh, Identity id, Rng rng) {
   if (draw < 0.75) {  // car trailer, open or with a cover
     const float length = between(rng, 2.2, 4.5), width = between(rng, 1.3, 2.0), wall = between(rng, 0.3, 1.3);
     mesh.box({0, 0, 0.5f}, {length / 2, width / 2, 0.05f});
-    for (const float side : {-1.0f, 1.0f}) mesh.box({0, side * width / 2, 0.5f + wall / 2}, {length / 2, 0.02f, wall / 2});
-    for (const float end : {-1.0f, 1.0f}) mesh.box({end * length / 2, 0, 0.5f + wall / 2}, {0.02f, width / 2, wall / 2});
+    for (const float side : {-1.0f, 1.0f})
+      mesh.box({0, side * width / 2, 0.5f + wall / 2}, {length / 2, 0.02f, wall / 2});
+    for (const float end : {-1.0f, 1.0f})
+      mesh.box({end * length / 2, 0, 0.5f + wall / 2}, {0.02f, width / 2, wall / 2});
     if (rng.chance(0.5)) mesh.box({0, 0, 0.5f + wall}, {length / 2, width / 2, 0.04f});
     mesh.tube({length / 2, 0, 0.5f}, {length / 2 + 1.1f, 0, 0.42f}, 0.05f, 0.05f, 6);
     add_wheels(mesh, id, {0.0f}, width / 2 + 0.1f, 0.3f, 0.17f);

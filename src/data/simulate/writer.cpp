@@ -24,17 +24,18 @@ bool complete(const fs::path& points, const fs::path& labels) {
 
 std::string describe(const SimulateOptions& o, std::int64_t street) {
   // frames is left out: a sequence may be continued with more of them only if the street is as long, so it counts too.
-  return fmt::format("{{\"simulator\": 1, \"seed\": {}, \"street\": {}, \"frames\": {}, \"frame_interval\": {}, \"kind\": \"{}\", "
-                     "\"rare_factor\": {}}}\n",
-                     o.seed, street, o.frames, o.frame_interval, street_kind_name(o.kind), o.rare_factor);
+  return fmt::format(
+      "{{\"simulator\": 1, \"seed\": {}, \"street\": {}, \"frames\": {}, \"frame_interval\": {}, \"kind\": \"{}\", "
+      "\"rare_factor\": {}}}\n",
+      o.seed, street, o.frames, o.frame_interval, street_kind_name(o.kind), o.rare_factor);
 }
 
 void check_record(const fs::path& path, const std::string& wanted) {
   if (!fs::exists(path)) return;
   const std::string found = read_text(path.string());
   RAREFY_CHECK(found == wanted, UsageError,
-               "{}: made with other options: {} but asked for {}. Choose another folder, or remove this sequence.", path.string(),
-               found.substr(0, found.find('\n')), wanted.substr(0, wanted.find('\n')));
+               "{}: made with other options: {} but asked for {}. Choose another folder, or remove this sequence.",
+               path.string(), found.substr(0, found.find('\n')), wanted.substr(0, wanted.find('\n')));
 }
 
 /// Row of poses.txt: the camera's pose, Tr * pose * Tr^-1 with Tr the permutation above.
@@ -125,7 +126,8 @@ class Writer {
 SimulateResult simulate_sequences(const SimulateOptions& options, Executor& executor, const Progress& progress) {
   RAREFY_CHECK(!options.folder.empty(), UsageError, "simulate: no output folder given");
   RAREFY_CHECK(options.streets >= 1 && options.first_street >= 0, UsageError,
-               "simulate: needs at least one street and a first street >= 0, got {} and {}", options.streets, options.first_street);
+               "simulate: needs at least one street and a first street >= 0, got {} and {}", options.streets,
+               options.first_street);
   Writer writer(options, progress);
   executor.parallel_for(options.streets, [&](std::int64_t index, int) { writer.sequence(index); });
   return writer.result();
