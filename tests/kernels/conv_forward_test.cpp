@@ -181,7 +181,7 @@ TEST_P(ConvForward, empty_sets_lone_sites_and_rows_without_pairs) {
   // no output rows; no input rows; no pairs; one site
   for (const auto& [in_rows, out_rows] : {std::pair{0, 0}, {5, 0}, {0, 300}, {1, 1}}) {
     const KernelMap map = oracle::make_map(
-        in_rows == 1 ? std::vector<oracle::Pair>{{0, 0, 13}} : std::vector<oracle::Pair>{}, in_rows, out_rows, 27);
+        in_rows == 1 ? std::vector<oracle::ConvPair>{{0, 0, 13}} : std::vector<oracle::ConvPair>{}, in_rows, out_rows, 27);
     Guarded x(in_rows, in), y(out_rows, out);
     x.normal(rng);
     const auto w = random_vector(rng, 27 * in * out);
@@ -192,7 +192,7 @@ TEST_P(ConvForward, empty_sets_lone_sites_and_rows_without_pairs) {
   // one offset that all rows have: the same bits as the linear layer
   Guarded x(600, in), y(600, out), z(600, out);
   x.normal(rng);
-  std::vector<oracle::Pair> pairs;
+  std::vector<oracle::ConvPair> pairs;
   for (std::int32_t r = 0; r < 600; ++r) pairs.push_back({r, r, 1});
   const KernelMap full = oracle::make_map(pairs, 600, 600, 3);
   const auto w = random_vector(rng, 3 * in * out);

@@ -9,9 +9,9 @@
 
 namespace rarefy::oracle {
 
-KernelMap make_map(std::vector<Pair> pairs, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume) {
+KernelMap make_map(std::vector<ConvPair> pairs, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume) {
   constexpr std::int64_t kBlock = KernelMap::kBlockRows;
-  std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) {
+  std::sort(pairs.begin(), pairs.end(), [](const ConvPair& a, const ConvPair& b) {
     return std::tuple(a.out / kBlock, a.k, a.out, a.in) < std::tuple(b.out / kBlock, b.k, b.out, b.in);
   });
   KernelMap map;
@@ -19,7 +19,7 @@ KernelMap make_map(std::vector<Pair> pairs, std::int64_t in_rows, std::int64_t o
   map.out_rows = out_rows;
   map.volume = volume;
   map.begin.assign(static_cast<std::size_t>(map.blocks() * volume + 1), 0);
-  for (const Pair& p : pairs) {
+  for (const ConvPair& p : pairs) {
     map.in_row.push_back(p.in);
     map.out_row.push_back(p.out);
     ++map.begin[static_cast<std::size_t>(p.out / kBlock * volume + p.k + 1)];
@@ -28,8 +28,8 @@ KernelMap make_map(std::vector<Pair> pairs, std::int64_t in_rows, std::int64_t o
   return map;
 }
 
-std::vector<Pair> pairs_of(const KernelMap& map) {
-  std::vector<Pair> pairs;
+std::vector<ConvPair> pairs_of(const KernelMap& map) {
+  std::vector<ConvPair> pairs;
   for (std::int64_t b = 0; b < map.blocks(); ++b) {
     for (std::int64_t k = 0; k < map.volume; ++k) {
       const auto range = static_cast<std::size_t>(b * map.volume + k);
@@ -44,7 +44,7 @@ std::vector<Pair> pairs_of(const KernelMap& map) {
 
 KernelMap transposed(const KernelMap& map) {
   auto pairs = pairs_of(map);
-  for (Pair& p : pairs) std::swap(p.in, p.out);
+  for (ConvPair& p : pairs) std::swap(p.in, p.out);
   return make_map(std::move(pairs), map.out_rows, map.in_rows, map.volume);
 }
 
@@ -58,7 +58,7 @@ KernelMap random_submanifold_map(Rng& rng, std::int64_t most_sites, int size) {
   std::int32_t row = 0;
   for (auto& site : sites) site.second = row++;
   const int reach = size / 2;
-  std::vector<Pair> pairs;
+  std::vector<ConvPair> pairs;
   for (const auto& [at, out] : sites) {
     std::int64_t k = 0;
     for (int dx = -reach; dx <= reach; ++dx) {
@@ -75,7 +75,7 @@ KernelMap random_submanifold_map(Rng& rng, std::int64_t most_sites, int size) {
 }
 
 KernelMap random_map(Rng& rng, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume, double density) {
-  std::vector<Pair> pairs;
+  std::vector<ConvPair> pairs;
   std::vector<std::int32_t> inputs(static_cast<std::size_t>(in_rows));
   std::vector<std::int32_t> outputs(static_cast<std::size_t>(out_rows));
   std::iota(inputs.begin(), inputs.end(), 0);
@@ -96,7 +96,7 @@ KernelMap random_map(Rng& rng, std::int64_t in_rows, std::int64_t out_rows, std:
 }
 
 KernelMap dense_box_map(int nx, int ny, int nz) {
-  std::vector<Pair> pairs;
+  std::vector<ConvPair> pairs;
   const auto row = [&](int x, int y, int z) { return static_cast<std::int32_t>((x * ny + y) * nz + z); };
   for (int x = 0; x < nx; ++x) {
     for (int y = 0; y < ny; ++y) {
@@ -115,9 +115,9 @@ KernelMap dense_box_map(int nx, int ny, int nz) {
 
 namespace {
 
-std::vector<Pair> pairs_or_identity(const KernelMap* map, std::int64_t rows) {
+std::vector<ConvPair> pairs_or_identity(const KernelMap* map, std::int64_t rows) {
   if (map != nullptr) return pairs_of(*map);
-  std::vector<Pair> pairs;
+  std::vector<ConvPair> pairs;
   for (std::int64_t r = 0; r < rows; ++r)
     pairs.push_back({static_cast<std::int32_t>(r), static_cast<std::int32_t>(r), 0});
   return pairs;
@@ -145,7 +145,7 @@ Values conv(Matrix<const float> x, const std::vector<float>& weights, const Kern
       if (residual.data != nullptr) add(y, o * out_channels + j, residual(o, j));
     }
   }
-  for (const Pair& p : pairs_or_identity(map, x.rows)) {
+  for (const ConvPair& p : pairs_or_identity(map, x.rows)) {
     for (std::int64_t c = 0; c < x.cols; ++c) {
       const float* w = weights.data() + (p.k * x.cols + c) * out_channels;
       for (std::int64_t j = 0; j < out_channels; ++j) add(y, p.out * out_channels + j, double{x(p.in, c)} * w[j]);
@@ -157,7 +157,7 @@ Values conv(Matrix<const float> x, const std::vector<float>& weights, const Kern
 Values conv_input_gradient(Matrix<const float> gy, const std::vector<float>& weights, const KernelMap* map,
                            std::int64_t in_rows, std::int64_t in_channels) {
   Values gx = zeros(in_rows * in_channels);
-  for (const Pair& p : pairs_or_identity(map, gy.rows)) {
+  for (const ConvPair& p : pairs_or_identity(map, gy.rows)) {
     for (std::int64_t c = 0; c < in_channels; ++c) {
       const float* w = weights.data() + (p.k * in_channels + c) * gy.cols;
       for (std::int64_t j = 0; j < gy.cols; ++j) add(gx, p.in * in_channels + c, double{gy(p.out, j)} * w[j]);
@@ -168,7 +168,7 @@ Values conv_input_gradient(Matrix<const float> gy, const std::vector<float>& wei
 
 Values conv_weight_gradient(Matrix<const float> x, Matrix<const float> gy, const KernelMap* map, std::int64_t volume) {
   Values gw = zeros(volume * x.cols * gy.cols);
-  for (const Pair& p : pairs_or_identity(map, x.rows)) {
+  for (const ConvPair& p : pairs_or_identity(map, x.rows)) {
     for (std::int64_t c = 0; c < x.cols; ++c) {
       const std::int64_t row = (p.k * x.cols + c) * gy.cols;
       for (std::int64_t j = 0; j < gy.cols; ++j) add(gw, row + j, double{x(p.in, c)} * gy(p.out, j));

@@ -11,16 +11,16 @@
 namespace rarefy::oracle {
 
 /// One multiplication of a sparse convolution: row `in` of x times W[k] goes to row `out` of y.
-struct Pair {
+struct ConvPair {
   std::int32_t in;
   std::int32_t out;
   std::int64_t k;
 };
 
 /// KernelMap of any set of pairs, by sorting.
-KernelMap make_map(std::vector<Pair> pairs, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume);
+KernelMap make_map(std::vector<ConvPair> pairs, std::int64_t in_rows, std::int64_t out_rows, std::int64_t volume);
 /// All pairs of a map, in its order.
-std::vector<Pair> pairs_of(const KernelMap& map);
+std::vector<ConvPair> pairs_of(const KernelMap& map);
 /// The same pairs with input and output exchanged.
 KernelMap transposed(const KernelMap& map);
 

@@ -1,0 +1,275 @@
+#include "oracle/graph.h"
+
+#include <cmath>
+#include <limits>
+
+#include "graph/infer.h"
+#include "oracle/sparse.h"
+
+namespace rarefy::oracle {
+namespace {
+
+using std::exp;
+using std::tanh;
+
+struct Space {
+  std::int64_t rows = 0;
+  std::vector<Site> sites;                 ///< empty for points
+  std::vector<std::int64_t> sample_begin;  ///< points
+  int dims = 0;
+};
+
+struct Machine {
+  const Graph& graph;
+  const Weights& weights;
+  std::map<ValueId, Space> spaces;
+  std::map<ValueId, std::vector<Pair>> maps;
+  std::map<ValueId, std::vector<std::int64_t>> indices;
+  std::map<ValueId, Result> features;
+
+  const Space& space_of(ValueId features_value) { return spaces.at(graph.type(features_value).space); }
+  Result blank(ValueId value) {
+    const std::int64_t rows = space_of(value).rows, cols = graph.type(value).channels;
+    return {rows, cols, std::vector<double>(static_cast<std::size_t>(rows * cols)), {}};
+  }
+  std::vector<double> parameter(const Node& node, std::size_t i) {
+    const Tensor t = weights.resolve(node.parameters[i]);
+    return {t.as<float>().begin(), t.as<float>().end()};
+  }
+
+  void input(const Node& node, const OpExample::Data& data) {
+    Space& space = spaces[node.outputs[0]];
+    space.rows = data.rows;
+    space.dims = graph.type(node.outputs[0]).dims;
+    Result x{data.rows, data.cols, {}, {}};
+    if (node.op == "input_points") {
+      space.sample_begin = data.sample_begin.empty() ? std::vector<std::int64_t>{0, data.rows} : data.sample_begin;
+      x.values.assign(data.values.begin(), data.values.end());
+    } else {
+      std::map<Site, std::int64_t> order;
+      for (std::int64_t r = 0; r < data.rows; ++r) {
+        Site site{};
+        for (int a = 0; a <= space.dims; ++a) site[static_cast<std::size_t>(a)] = data.coords[static_cast<std::size_t>(r * (1 + space.dims) + a)];
+        order[site] = r;
+      }
+      for (const auto& [site, r] : order) {
+        space.sites.push_back(site);
+        for (std::int64_t c = 0; c < data.cols; ++c) x.values.push_back(data.values[static_cast<std::size_t>(r * data.cols + c)]);
+      }
+    }
+    features[node.outputs[1]] = x;
+  }
+
+  Extent stride_of(ValueId space) { return to_extent(graph.type(space).stride); }
+
+  void voxelize_points(const Node& node) {
+    const Result& x = features.at(node.inputs[0]);
+    std::vector<float> points(x.values.begin(), x.values.end());
+    VoxelizeOptions options;
+    const auto& size = node.numbers("voxel_size");
+    options.dims = static_cast<int>(size.size());
+    for (std::size_t a = 0; a < size.size(); ++a) options.voxel_size[a] = static_cast<float>(size[a]);
+    for (std::size_t a = 0; a < node.numbers("crop_min").size(); ++a) options.crop_min[a] = static_cast<float>(node.numbers("crop_min")[a]);
+    for (std::size_t a = 0; a < node.numbers("crop_max").size(); ++a) options.crop_max[a] = static_cast<float>(node.numbers("crop_max")[a]);
+    options.rounding = node.text("rounding") == "floor" ? Rounding::floor : Rounding::round_minus_min;
+    const VoxelMap map = voxelize({points.data(), x.rows, x.cols}, space_of(node.inputs[0]).sample_begin, options);
+    Space& space = spaces[node.outputs[0]];
+    space.dims = options.dims;
+    auto& index = indices[node.outputs[1]];
+    index.assign(static_cast<std::size_t>(x.rows), -1);
+    for (const auto& [site, members] : map.voxels) {
+      for (const std::int64_t p : members) index[static_cast<std::size_t>(p)] = space.rows;
+      space.sites.push_back(site);
+      ++space.rows;
+    }
+  }
+
+  void reduce_points(const Node& node) {
+    const Result& x = features.at(node.inputs[0]);
+    const auto& index = indices.at(node.inputs[1]);
+    Result y = blank(node.outputs[0]);
+    std::vector<int> count(static_cast<std::size_t>(y.rows), 0);
+    const std::string& how = node.text("reduction");
+    for (std::int64_t p = 0; p < x.rows; ++p) {
+      const std::int64_t v = index[static_cast<std::size_t>(p)];
+      if (v < 0) continue;
+      const int seen = count[static_cast<std::size_t>(v)]++;
+      for (std::int64_t c = 0; c < x.cols; ++c) {
+        double& to = y.values[static_cast<std::size_t>(v * x.cols + c)];
+        const double from = x.values[static_cast<std::size_t>(p * x.cols + c)];
+        if (how == "mean") to += from;
+        else if (seen == 0) to = from;
+        else if (how == "max") to = std::max(to, from);
+      }
+    }
+    if (how == "mean")
+      for (std::int64_t i = 0; i < y.rows * y.cols; ++i) y.values[static_cast<std::size_t>(i)] /= count[static_cast<std::size_t>(i / y.cols)];
+    features[node.outputs[0]] = y;
+  }
+
+  void convolve(const Node& node, const std::vector<Pair>& pairs) {
+    const Result& x = features.at(node.inputs[0]);
+    Result y = blank(node.outputs[0]);
+    const std::vector<double> w = parameter(node, 0);
+    for (const Pair& p : pairs)
+      for (std::int64_t i = 0; i < x.cols; ++i)
+        for (std::int64_t o = 0; o < y.cols; ++o)
+          y.values[static_cast<std::size_t>(p.out * y.cols + o)] +=
+              x.values[static_cast<std::size_t>(p.in * x.cols + i)] * w[static_cast<std::size_t>((p.offset * x.cols + i) * y.cols + o)];
+    if (node.parameters.size() > 1) {
+      const std::vector<double> bias = parameter(node, 1);
+      for (std::size_t i = 0; i < y.values.size(); ++i) y.values[i] += bias[i % bias.size()];
+    }
+    features[node.outputs[0]] = y;
+  }
+
+  void normalise(const Node& node) {
+    Result y = features.at(node.inputs[0]);
+    const auto gamma = parameter(node, 0), beta = parameter(node, 1), mean = parameter(node, 2), variance = parameter(node, 3);
+    for (std::size_t i = 0; i < y.values.size(); ++i) {
+      const std::size_t c = i % gamma.size();
+      y.values[i] = (y.values[i] - mean[c]) / std::sqrt(variance[c] + node.number("epsilon")) * gamma[c] + beta[c];
+    }
+    features[node.outputs[0]] = y;
+  }
+
+  void concatenate(const Node& node) {
+    Result y = blank(node.outputs[0]);
+    y.values.clear();
+    for (std::int64_t r = 0; r < y.rows; ++r)
+      for (const ValueId input : node.inputs) {
+        const Result& x = features.at(input);
+        y.values.insert(y.values.end(), x.values.begin() + r * x.cols, x.values.begin() + (r + 1) * x.cols);
+      }
+    features[node.outputs[0]] = y;
+  }
+
+  void gather_back(const Node& node) {
+    const Result& x = features.at(node.inputs[0]);
+    const auto& index = indices.at(node.inputs[1]);
+    Result y = blank(node.outputs[0]);
+    for (std::int64_t r = 0; r < y.rows; ++r)
+      for (std::int64_t c = 0; c < y.cols; ++c) {
+        const std::int64_t v = index[static_cast<std::size_t>(r)];
+        y.values[static_cast<std::size_t>(r * y.cols + c)] = v < 0 ? node.number("fill") : x.values[static_cast<std::size_t>(v * x.cols + c)];
+      }
+    features[node.outputs[0]] = y;
+  }
+
+  void largest(const Node& node) {
+    const Result& x = features.at(node.inputs[0]);
+    Result y = blank(node.outputs[0]);
+    for (std::int64_t r = 0; r < x.rows; ++r) {
+      const auto row = x.values.begin() + r * x.cols;
+      y.values[static_cast<std::size_t>(r)] = static_cast<double>(std::max_element(row, row + x.cols) - row);
+    }
+    features[node.outputs[0]] = y;
+  }
+
+  void columns(const Node& node) {
+    const Result& x = features.at(node.inputs[0]);
+    Result y = blank(node.outputs[0]);
+    for (std::int64_t r = 0; r < x.rows; ++r)
+      for (std::int64_t c = 0; c < y.cols; ++c) {
+        const auto i = static_cast<std::size_t>(c);
+        y.values[static_cast<std::size_t>(r * y.cols + c)] =
+            (x.values[static_cast<std::size_t>(r * x.cols + node.integers("columns")[i])] - node.numbers("offset")[i]) * node.numbers("scale")[i];
+      }
+    features[node.outputs[0]] = y;
+  }
+
+  bool elementwise(const Node& node) {
+    Result y = features.count(node.inputs[0]) != 0 ? features.at(node.inputs[0]) : Result{};
+    [[maybe_unused]] const double alpha = node.attributes.count("alpha") != 0 ? node.number("alpha") : 0.0;
+#define RAREFY_UNARY(op_name, unused_alpha, forward, derivative, doc)  \
+  if (node.op == #op_name) {                                           \
+    for (double& value : y.values) {                                   \
+      const double x = value;                                          \
+      value = forward;                                                 \
+    }                                                                  \
+    features[node.outputs[0]] = y;                                     \
+    return true;                                                       \
+  }
+#define RAREFY_BINARY(op_name, forward, derivative_a, derivative_b, doc) \
+  if (node.op == #op_name) {                                             \
+    const Result& other = features.at(node.inputs[1]);                   \
+    for (std::size_t i = 0; i < y.values.size(); ++i) {                  \
+      const double a = y.values[i], b = other.values[i];                 \
+      y.values[i] = forward;                                             \
+    }                                                                    \
+    features[node.outputs[0]] = y;                                       \
+    return true;                                                         \
+  }
+#include "graph/elementwise.inc"
+#undef RAREFY_UNARY
+#undef RAREFY_BINARY
+    return false;
+  }
+
+  void geometry(const Node& node) {
+    const ValueId from = node.inputs[0];
+    if (node.op == "transpose_map") {
+      auto& pairs = maps[node.outputs[0]];
+      for (const Pair& p : maps.at(from)) pairs.push_back({0, p.offset, p.in, p.out});
+      return;
+    }
+    const Space& in = spaces.at(from);
+    const KernelShape kernel = kernel_shape(node, in.dims);
+    if (node.op == "kernel_map") {
+      maps[node.outputs[0]] = kernel_pairs(in.sites, spaces.at(node.inputs[1]).sites, kernel, stride_of(from));
+      return;
+    }
+    Space out;
+    out.dims = in.dims;
+    out.sites = node.op == "downsample" ? downsample(in.sites, kernel, stride_of(from)) : generate(in.sites, kernel, stride_of(from));
+    out.rows = static_cast<std::int64_t>(out.sites.size());
+    spaces[node.outputs[0]] = out;
+  }
+
+  void step(const Node& node) {
+    if (node.op == "voxelize") return voxelize_points(node);
+    if (graph.ops().at(node.op).geometry) return geometry(node);
+    if (node.op == "reduce") return reduce_points(node);
+    if (node.op == "sparse_conv") return convolve(node, maps.at(node.inputs[1]));
+    if (node.op == "linear") {
+      std::vector<Pair> rows;
+      for (std::int64_t r = 0; r < features.at(node.inputs[0]).rows; ++r) rows.push_back({0, 0, r, r});
+      return convolve(node, rows);
+    }
+    if (node.op == "batch_norm") return normalise(node);
+    if (node.op == "concat") return concatenate(node);
+    if (node.op == "gather") return gather_back(node);
+    if (node.op == "argmax") return largest(node);
+    if (node.op == "select_columns") return columns(node);
+    if (!elementwise(node)) fail<UnsupportedError>("the graph oracle does not know op '{}'", node.op);
+  }
+};
+
+}  // namespace
+
+std::map<std::string, Result> run(const Graph& graph, const Weights& weights, const std::vector<OpExample::Data>& inputs) {
+  Machine machine{graph, weights, {}, {}, {}, {}};
+  std::size_t next = 0;
+  for (const Node& node : graph.nodes()) {
+    if (graph.ops().at(node.op).is_input) machine.input(node, inputs.at(next++));
+    else machine.step(node);
+  }
+  std::map<std::string, Result> results;
+  const auto keep = [&](const std::string& name, ValueId value) {
+    Result result = machine.features.at(value);
+    const Space& space = machine.space_of(value);
+    for (const Site& site : space.sites)
+      for (int a = 0; a <= space.dims; ++a) result.coords.push_back(static_cast<std::int32_t>(site[static_cast<std::size_t>(a)]));
+    results[name] = std::move(result);
+  };
+  for (const auto& [value, unused] : machine.features) {
+    const Value& v = graph.values()[static_cast<std::size_t>(value)];
+    const std::string& node = graph.producer(value).name;
+    keep(v.output == 0 ? node : node + ":" + std::to_string(v.output), value);
+  }
+  for (const GraphOutput& o : graph.outputs())
+    if (machine.features.count(o.value) != 0) keep("=" + o.name, o.value);
+  return results;
+}
+
+}  // namespace rarefy::oracle
