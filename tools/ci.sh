@@ -37,7 +37,7 @@ stage_notorch() {
 }
 stage_asan() {
   export RAREFY_QUICK=1
-  sanitizer_stage asan base sparse kernels graph runtime models data report
+  sanitizer_stage asan base sparse kernels graph runtime models data simulate report
 }
 stage_tsan() {
   export RAREFY_QUICK=1
