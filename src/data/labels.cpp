@@ -111,11 +111,14 @@ std::int64_t LabelMap::to_raw(std::span<const std::uint8_t> training, std::span<
 
 std::span<const LabelMap> label_maps() {
   static constexpr std::uint16_t kIgnoredBySpvnas[] = {13, 16, 60, 256, 257};
-  static const LabelMap maps[] = {LabelMap("semantickitti", {}), LabelMap("semantickitti-spvnas", kIgnoredBySpvnas)};
+  static const LabelMap maps[] = {LabelMap("semantic_kitti", {}), LabelMap("spvnas", kIgnoredBySpvnas)};
   return maps;
 }
 
 const LabelMap& label_map(std::string_view name) {
+  // Spellings of early callers.
+  if (name == "semantickitti") name = "semantic_kitti";
+  if (name == "semantickitti-spvnas") name = "spvnas";
   std::string known;
   for (const LabelMap& map : label_maps()) {
     if (map.name() == name) return map;

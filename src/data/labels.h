@@ -65,9 +65,9 @@ class LabelMap {
   std::vector<std::uint16_t> raw_of_training_;
 };
 
-/// The known maps:
-/// - "semantickitti": the official learning map, its id minus 1;
-/// - "semantickitti-spvnas": as the spvnas code has it: bus, on-rails, lane-marking and their moving forms are ignored,
+/// The known maps, named as in the pipeline record of a model file:
+/// - "semantic_kitti": the official learning map, its id minus 1;
+/// - "spvnas": as the spvnas code has it: bus, on-rails, lane-marking and their moving forms are ignored,
 ///   not counted as other-vehicle and road, so its mIoU is not exactly the official one.
 std::span<const LabelMap> label_maps();
 /// @throws UsageError listing the known names

@@ -15,7 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 
 Sample random_sample(std::int64_t points, std::uint64_t seed) {
-  Sample sample = make_sample(test::small_scan(points, seed), label_map("semantickitti"));
+  Sample sample = make_sample(test::small_scan(points, seed), label_map("semantic_kitti"));
   Rng rng(seed, 1);
   for (std::uint8_t& label : sample.labels) label = static_cast<std::uint8_t>(rng.integer(0, 18));
   return sample;

@@ -21,7 +21,7 @@ const std::map<int, int> kOfficial = {{0, 0},   {1, 0},   {10, 1},  {11, 2},  {1
                                       {254, 6}, {255, 8}, {256, 5}, {257, 5}, {258, 4}, {259, 5}};
 
 TEST(LabelMap, official_map_is_the_published_one_minus_one) {
-  const LabelMap& map = label_map("semantickitti");
+  const LabelMap& map = label_map("semantic_kitti");
   ASSERT_EQ(semantic_kitti_classes().size(), kOfficial.size());
   for (const auto& [raw, id] : kOfficial) {
     EXPECT_EQ(map.training(static_cast<std::uint32_t>(raw)), id == 0 ? kIgnored : id - 1) << raw;
@@ -34,7 +34,7 @@ TEST(LabelMap, official_map_is_the_published_one_minus_one) {
 }
 
 TEST(LabelMap, spvnas_map_differs_in_five_raw_ids) {
-  const LabelMap &official = label_map("semantickitti"), &spvnas = label_map("semantickitti-spvnas");
+  const LabelMap &official = label_map("semantic_kitti"), &spvnas = label_map("spvnas");
   std::vector<int> different;
   for (const RawClass& c : semantic_kitti_classes())
     if (official.training(c.id) != spvnas.training(c.id)) {
@@ -63,10 +63,10 @@ TEST(LabelMap, names_colours_and_the_way_back) {
 TEST(LabelMap, counts_unknown_ids) {
   const std::vector<std::uint32_t> raw = {40, 7, 0, 300};
   std::vector<std::uint8_t> training(4);
-  EXPECT_EQ(label_map("semantickitti").to_training(raw, training), 2);
+  EXPECT_EQ(label_map("semantic_kitti").to_training(raw, training), 2);
   EXPECT_THAT(training, ElementsAre(8, 255, 255, 255));
   std::vector<std::uint32_t> back(4);
-  EXPECT_EQ(label_map("semantickitti").to_raw(training, back), 0);
+  EXPECT_EQ(label_map("semantic_kitti").to_raw(training, back), 0);
   EXPECT_THAT(back, ElementsAre(40u, 0u, 0u, 0u));
 }
 
@@ -75,24 +75,24 @@ TEST(LabelMap, unknown_name_lists_the_known) {
     label_map("cityscapes");
     FAIL();
   } catch (const UsageError& e) {
-    EXPECT_STREQ(e.what(), "unknown label map 'cityscapes'; known are: semantickitti, semantickitti-spvnas");
+    EXPECT_STREQ(e.what(), "unknown label map 'cityscapes'; known are: semantic_kitti, spvnas");
   }
 }
 
 TEST(Sample, made_from_a_scan) {
   Scan scan;
   scan.xyz = {1, 2, 3, 4, 5, 6};
-  Sample sample = make_sample(scan, label_map("semantickitti"));
+  Sample sample = make_sample(scan, label_map("semantic_kitti"));
   EXPECT_FALSE(sample.has_intensity);
   EXPECT_THAT(sample.intensity, ElementsAre(0.0f, 0.0f));
   EXPECT_THAT(sample.labels, ElementsAre(255, 255));
   scan.intensity = {0.5f, 0.25f};
   scan.labels = {40, 1};
-  sample = make_sample(scan, label_map("semantickitti"));
+  sample = make_sample(scan, label_map("semantic_kitti"));
   EXPECT_TRUE(sample.has_intensity);
   EXPECT_THAT(sample.labels, ElementsAre(8, 255));
   scan.labels.pop_back();
-  EXPECT_THROW(make_sample(scan, label_map("semantickitti")), UsageError);
+  EXPECT_THROW(make_sample(scan, label_map("semantic_kitti")), UsageError);
 }
 
 TEST(Sample, filter_and_append) {

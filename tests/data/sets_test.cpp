@@ -59,7 +59,7 @@ TEST_F(Sets, semantic_kitti_lists_and_loads) {
   EXPECT_EQ(all.groups(), 2);
   EXPECT_EQ(all.load(1).size(), 11);
   EXPECT_EQ(all.load(1).labels, test::small_scan(11, 1).labels);
-  const Sample sample = all.load_sample(0, label_map("semantickitti"));
+  const Sample sample = all.load_sample(0, label_map("semantic_kitti"));
   EXPECT_THAT(std::vector<std::uint8_t>(sample.labels.begin(), sample.labels.begin() + 3), ElementsAre(0, 8, 8));
   EXPECT_THROW(all.load(4), UsageError);
 }
@@ -104,7 +104,7 @@ TEST_F(Sets, training_classes_in_npy) {
   const ScanSource source = open_data_set(folder);
   EXPECT_EQ(source.set, "semantic_kitti_xyz");
   EXPECT_EQ(source.entries[0].group, "a");
-  const Sample sample = source.load_sample(0, label_map("semantickitti"));
+  const Sample sample = source.load_sample(0, label_map("semantic_kitti"));
   EXPECT_THAT(sample.labels, ElementsAre(255, 0, 18));
   EXPECT_FALSE(sample.has_intensity);
   write_npy(folder + "/a_labels_000001.npy", NpyArray::of<std::int32_t>({3, 1}, std::vector<std::int32_t>{0, 1, 20}));
@@ -130,7 +130,7 @@ TEST(RealSets, open) {
   if (data == nullptr) GTEST_SKIP() << "needs real scans: set RAREFY_DATA";
   const ScanSource full = open_data_set(join_path(data, "lidar/semantickitti"), "auto", {.labels = NeedLabels::yes});
   ASSERT_EQ(full.size(), 1);
-  EXPECT_EQ(full.load_sample(0, label_map("semantickitti")).size(), 124668);
+  EXPECT_EQ(full.load_sample(0, label_map("semantic_kitti")).size(), 124668);
   const ScanSource xyz = open_data_set(join_path(data, "lidar/semantickitti_xyz"), "auto", {.labels = NeedLabels::yes});
   EXPECT_EQ(xyz.size(), 4);
   EXPECT_EQ(xyz.groups(), 2);

@@ -17,7 +17,7 @@ std::vector<std::uint32_t> load_training_plus_one(const std::string& path, std::
   const NpyArray array = read_npy(path);
   RAREFY_CHECK(array.elements() == points, InputError, "{}: labels are {}, but the scan has {} points", path,
                array.describe(), points);
-  const LabelMap& map = label_map("semantickitti");
+  const LabelMap& map = label_map("semantic_kitti");
   const std::vector<std::int64_t> ids = array.to_integers();
   std::vector<std::uint32_t> raw(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
