@@ -1,0 +1,6 @@
+#include "fuzz/fuzz_scan.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  rarefy::fuzz::parse_as(data, size, "fuzz.ply", "ply");
+  return 0;
+}
