@@ -1,0 +1,56 @@
+/// After the largest scan seen, a run allocates nothing: counted by replacing operator new in this program.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "base/rng.h"
+#include "rarefy/models.h"
+#include "rarefy/session.h"
+
+namespace {
+std::atomic<long> allocations{0};
+void* counted(std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace rarefy {
+namespace {
+
+TEST(Allocation, none_in_the_steady_state) {
+  for (const models::ModelDef& def : models::all()) {
+    SCOPED_TRACE(def.name);
+    const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);
+    const Graph graph = def.build({.width = 0.2, .classes = 19, .pipeline = pipeline});
+    Session session(Model(graph, initial_weights(graph, 1), pipeline), {.threads = 2});
+    Rng rng(3);
+    std::vector<float> points(4 * 3000);
+    for (float& v : points) v = static_cast<float>(rng.uniform(-4, 4));
+    const Inputs inputs{{"points", PointView{points.data(), 3000, 16, {0, 4, 8, 12}}}};
+    const Inputs fewer{{"points", PointView{points.data(), 1000, 16, {0, 4, 8, 12}}}};
+    (void)session.run(inputs);
+    (void)session.run(fewer);
+    const std::int64_t memory = session.context().memory_bytes();
+    const long before = allocations.load();
+    for (int i = 0; i < 3; ++i) {
+      (void)session.run(inputs);
+      (void)session.run(fewer);
+    }
+    EXPECT_EQ(allocations.load() - before, 0);
+    EXPECT_EQ(session.context().memory_bytes(), memory);
+  }
+}
+
+}  // namespace
+}  // namespace rarefy
