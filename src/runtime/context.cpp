@@ -249,8 +249,7 @@ std::int64_t Context::memory_bytes() const {
     if (space) bytes += vector_bytes(space->own.keys) + vector_bytes(space->sample_begin);
   for (const auto& map : c.geometry.maps) {
     if (!map) continue;
-    bytes += vector_bytes(map->in_row) + vector_bytes(map->out_row) + vector_bytes(map->begin) + vector_bytes(map->first_row);
-    for (const auto& scratch : map->scratch) bytes += vector_bytes(scratch);
+    bytes += static_cast<std::size_t>(map->memory_bytes());
   }
   for (const auto& index : c.geometry.indices) {
     if (!index) continue;

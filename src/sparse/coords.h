@@ -55,6 +55,8 @@ struct Coords {
   CoordsScratch scratch;
 
   std::int64_t rows() const { return static_cast<std::int64_t>(keys.size()); }
+  /// Memory held, working memory included.
+  std::int64_t memory_bytes() const;
   std::int64_t batches() const { return batch_begin.empty() ? 0 : static_cast<std::int64_t>(batch_begin.size()) - 1; }
 };
 

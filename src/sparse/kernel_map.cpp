@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <span>
 
 #include "base/check.h"
 
@@ -10,6 +11,7 @@ namespace rarefy {
 namespace {
 
 constexpr std::int64_t kBlock = KernelMap::kBlockRows;
+constexpr std::size_t kMaxRun = 7;  // largest kernel size
 
 /// Consecutive offsets along the last axis: their sites are neighbours in key order, so one merge finds them all.
 struct Run {
@@ -50,63 +52,120 @@ Run get_run(const KernelShape& kernel, const KeyLayout& layout, const Extent& in
   return run;
 }
 
-/// For each output row the first input row whose key is not below the key that offset run.first asks for. Free of
-/// branches that depend on the data: each step advances one of the two sides.
-void merge(const Build& b, const Run& run, std::int32_t* first_row) {
-  const std::uint64_t* out_keys = b.out.keys.data();
-  const std::int64_t n = b.out.rows();
-  std::int64_t o = 0;
-  std::int64_t i = 0;
-  while (o < n) {
-    const bool below = b.in_keys[i] < out_keys[o] + run.delta;  // never true at the sentinel
-    first_row[o] = static_cast<std::int32_t>(i);
-    i += below;
-    o += !below;
+/// A candidate is an output row whose first input row at or above the run's first site lies within the run.
+std::uint64_t candidate(std::int64_t out_row, std::int64_t in_row) {
+  return static_cast<std::uint64_t>(out_row) << 32 | static_cast<std::uint64_t>(in_row);
+}
+std::int64_t out_row_of(std::uint64_t candidate) { return static_cast<std::int64_t>(candidate >> 32); }
+std::int64_t in_row_of(std::uint64_t candidate) { return static_cast<std::int64_t>(candidate & 0xFFFFFFFFu); }
+
+/// Merges output rows [row, end) with input rows from in_row on and keeps the candidates. Each step advances one of the
+/// two sides, free of branches that depend on the data: in a real scan most rows have no neighbour in most columns, and
+/// which cannot be predicted.
+struct Lane {
+  std::int64_t row;
+  std::int64_t end;
+  std::int64_t in_row;
+  std::uint64_t* next;  ///< where the next candidate goes
+
+  void step(const std::uint64_t* in_keys, const std::uint64_t* out_keys, std::uint64_t delta, std::uint64_t span) {
+    const std::uint64_t key = in_keys[in_row];
+    const std::uint64_t wanted = out_keys[row] + delta;
+    *next = candidate(row, in_row);
+    next += key - wanted <= span;     // not when key < wanted: the difference is then huge
+    const bool below = key < wanted;  // never at the sentinel
+    in_row += below;
+    row += !below;
   }
+};
+
+/// Candidates of a run, in order of the output rows. @return their number
+std::size_t merge(const Build& b, const Run& run, std::vector<std::uint64_t>& candidates) {
+  constexpr std::int64_t kLaneRows = 1024;
+  const std::uint64_t* in_keys = b.in_keys;
+  const std::uint64_t* in_end = in_keys + b.in_rows;
+  const std::uint64_t* out_keys = b.out.keys.data();
+  const std::int64_t rows = b.out.rows();
+  const std::uint64_t span = b.step * static_cast<std::uint64_t>(run.length - 1);
+  std::array<std::uint64_t, kLaneRows + 1> second_found;
+  std::size_t n = 0;
+  std::int64_t in_row = 0;
+  for (std::int64_t o = 0; o < rows; o += 2 * kLaneRows) {
+    const std::int64_t middle = std::min(o + kLaneRows, rows);
+    const std::int64_t end = std::min(middle + kLaneRows, rows);
+    const std::size_t room = n + static_cast<std::size_t>(end - o) + 1;
+    if (candidates.size() < room) candidates.resize(room);
+    // A step waits for the one before it: two lanes at a time hide half of that.
+    Lane first{o, middle, in_row, candidates.data() + n};
+    Lane second{middle, end, in_row, second_found.data()};
+    if (middle < end)
+      second.in_row = std::lower_bound(in_keys + in_row, in_end, out_keys[middle] + run.delta) - in_keys;
+    while (first.row < first.end && second.row < second.end) {
+      first.step(in_keys, out_keys, run.delta, span);
+      second.step(in_keys, out_keys, run.delta, span);
+    }
+    while (first.row < first.end) first.step(in_keys, out_keys, run.delta, span);
+    while (second.row < second.end) second.step(in_keys, out_keys, run.delta, span);
+    std::copy(second_found.data(), second.next, first.next);
+    n = static_cast<std::size_t>(first.next - candidates.data()) +
+        static_cast<std::size_t>(second.next - second_found.data());
+    in_row = second.in_row;
+  }
+  return n;
 }
 
 /// Pairs of the rows of one block for the offsets of a run.
 struct Hits {
-  std::array<std::array<std::int32_t, kBlock>, 7> in_row;
-  std::array<std::array<std::int32_t, kBlock>, 7> out_row;
-  std::array<std::int32_t, 7> count;
+  std::array<std::array<std::int32_t, kBlock>, kMaxRun> in_row;
+  std::array<std::array<std::int32_t, kBlock>, kMaxRun> out_row;
+  std::array<std::int32_t, kMaxRun> count;
 };
 
-void find_hits(const Build& b, const Run& run, const std::int32_t* first_row, std::int64_t begin, std::int64_t end,
-               Hits& hits) {
+template <std::size_t kLength>
+void find_hits(const Build& b, const Run& run, std::span<const std::uint64_t> candidates, Hits& hits) {
   const std::uint64_t* out_keys = b.out.keys.data();
-  hits.count.fill(0);
-  for (std::int64_t o = begin; o < end; ++o) {
-    std::int64_t i = first_row[o];
+  std::array<std::int32_t, kLength> count{};
+  for (const std::uint64_t c : candidates) {
+    const std::int64_t o = out_row_of(c);
+    std::int64_t i = in_row_of(c);
     std::uint64_t wanted = out_keys[o] + run.delta;
-    for (int s = 0; s < run.length; ++s) {
+    for (std::size_t s = 0; s < kLength; ++s) {
       const bool hit = b.in_keys[i] == wanted && i < b.in_rows;
-      auto& count = hits.count[static_cast<std::size_t>(s)];
-      hits.in_row[static_cast<std::size_t>(s)][static_cast<std::size_t>(count)] = static_cast<std::int32_t>(i);
-      hits.out_row[static_cast<std::size_t>(s)][static_cast<std::size_t>(count)] = static_cast<std::int32_t>(o);
-      count += hit;
+      hits.in_row[s][static_cast<std::size_t>(count[s])] = static_cast<std::int32_t>(i);
+      hits.out_row[s][static_cast<std::size_t>(count[s])] = static_cast<std::int32_t>(o);
+      count[s] += hit;
       i += hit;
       wanted += b.step;
     }
   }
+  std::copy(count.begin(), count.end(), hits.count.begin());
 }
 
-/// Calls f(offset index within the run, hits) for all blocks in order.
+using FindHits = void (*)(const Build&, const Run&, std::span<const std::uint64_t>, Hits&);
+constexpr FindHits kFindHits[kMaxRun] = {find_hits<1>, find_hits<2>, find_hits<3>, find_hits<4>,
+                                         find_hits<5>, find_hits<6>, find_hits<7>};
+
+/// Calls f(block, hits) for all blocks that have candidates, in order.
 template <class F>
-void for_each_block(const Build& b, const Run& run, const std::int32_t* first_row, F f) {
+void for_each_block(const Build& b, const Run& run, std::span<const std::uint64_t> candidates, F f) {
   Hits hits;
-  const std::int64_t n = b.out.rows();
-  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
-    find_hits(b, run, first_row, begin, std::min(begin + kBlock, n), hits);
-    f(begin / kBlock, hits);
+  const FindHits find = kFindHits[run.length - 1];
+  std::size_t begin = 0;
+  while (begin < candidates.size()) {
+    const std::int64_t block = out_row_of(candidates[begin]) / kBlock;
+    std::size_t end = begin;
+    while (end < candidates.size() && out_row_of(candidates[end]) < (block + 1) * kBlock) ++end;
+    find(b, run, candidates.subspan(begin, end - begin), hits);
+    f(block, hits);
+    begin = end;
   }
 }
 
 /// Adds the pairs of a run to begin[segment + 1], segments counted as block * K + offset.
-void count_run(const Build& b, const Run& run, const std::int32_t* first_row) {
+void count_run(const Build& b, const Run& run, std::span<const std::uint64_t> candidates) {
   const std::int64_t volume = b.map.volume;
   std::int64_t* count = b.map.begin.data() + 1;
-  for_each_block(b, run, first_row, [&](std::int64_t block, const Hits& hits) {
+  for_each_block(b, run, candidates, [&](std::int64_t block, const Hits& hits) {
     for (int s = 0; s < run.length; ++s) {
       const std::int64_t k = run.first + s;
       const auto column = static_cast<std::size_t>(s);
@@ -119,15 +178,15 @@ void count_run(const Build& b, const Run& run, const std::int32_t* first_row) {
   });
 }
 
-void fill_run(const Build& b, const Run& run, const std::int32_t* first_row) {
+void fill_run(const Build& b, const Run& run, std::span<const std::uint64_t> candidates) {
   const std::int64_t volume = b.map.volume;
   const std::int64_t* begin = b.map.begin.data();
   std::int32_t* in_row = b.map.in_row.data();
   std::int32_t* out_row = b.map.out_row.data();
-  std::array<std::int64_t, 7> mirror_block;
-  std::array<std::int64_t, 7> mirror_next{};
+  std::array<std::int64_t, kMaxRun> mirror_block;
+  std::array<std::int64_t, kMaxRun> mirror_next{};
   mirror_block.fill(-1);
-  for_each_block(b, run, first_row, [&](std::int64_t block, const Hits& hits) {
+  for_each_block(b, run, candidates, [&](std::int64_t block, const Hits& hits) {
     for (int s = 0; s < run.length; ++s) {
       const std::int64_t k = run.first + s;
       const auto column = static_cast<std::size_t>(s);
@@ -151,6 +210,13 @@ void fill_run(const Build& b, const Run& run, const std::int32_t* first_row) {
 }
 
 /// The centre of a symmetric map joins each row with itself.
+void count_centre(const Build& b) {
+  for (std::int64_t block = 0; block < b.map.blocks(); ++block) {
+    b.map.begin[static_cast<std::size_t>(block * b.map.volume + (b.map.volume - 1) / 2 + 1)] =
+        std::min(kBlock, b.map.out_rows - block * kBlock);
+  }
+}
+
 void fill_centre(const Build& b) {
   const std::int64_t n = b.out.rows();
   for (std::int64_t block = 0; block * kBlock < n; ++block) {
@@ -197,39 +263,39 @@ void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& ke
   map.out_rows = out.rows();
   map.volume = kernel.volume();
   map.begin.assign(static_cast<std::size_t>(map.blocks() * map.volume + 1), 0);
-  map.scratch[0].assign(in.keys.begin(), in.keys.end());
-  map.scratch[0].push_back(~std::uint64_t{0});
+  map.scratch.keys.resize(in.keys.size() + 1);
+  std::copy(in.keys.begin(), in.keys.end(), map.scratch.keys.begin());
+  map.scratch.keys.back() = ~std::uint64_t{0};
 
   const Build b{out,
                 map,
                 in.rows(),
-                map.scratch[0].data(),
+                map.scratch.keys.data(),
                 static_cast<std::uint64_t>(in.stride[last]),
                 is_symmetric(in, out, kernel)};
   // With a dilated last axis other sites may lie between those of a run: each offset is then a run of its own.
   const int run_length = kernel.dilation[last] == 1 ? kernel.size[last] : 1;
   std::int64_t runs = map.volume / run_length;
   if (b.symmetric) runs = (runs + 1) / 2;
-  map.first_row.resize(static_cast<std::size_t>(runs * map.out_rows));
-  const auto first_row = [&](std::int64_t r) { return map.first_row.data() + r * map.out_rows; };
-
-  executor.parallel_for(runs, [&](std::int64_t r, int) {
-    const Run run = get_run(kernel, layout, in.stride, r, run_length, b.symmetric);
-    if (run.length == 0) return;
-    merge(b, run, first_row(r));
-    count_run(b, run, first_row(r));
-  });
-  if (b.symmetric) {
-    for (std::int64_t block = 0; block < map.blocks(); ++block) {
-      map.begin[static_cast<std::size_t>(block * map.volume + (map.volume - 1) / 2 + 1)] =
-          std::min(kBlock, map.out_rows - block * kBlock);
-    }
+  KernelMapScratch& scratch = map.scratch;
+  if (static_cast<std::int64_t>(scratch.candidates.size()) < runs) {
+    scratch.candidates.resize(static_cast<std::size_t>(runs));
+    scratch.candidate_count.resize(static_cast<std::size_t>(runs));
   }
+  // f(run, candidates) for all runs that search for something.
+  const auto for_each_run = [&](auto find_candidates, auto f) {
+    executor.parallel_for(runs, [&](std::int64_t part, int) {
+      const Run run = get_run(kernel, layout, in.stride, part, run_length, b.symmetric);
+      if (run.length == 0) return;
+      const auto r = static_cast<std::size_t>(part);
+      if (find_candidates) scratch.candidate_count[r] = merge(b, run, scratch.candidates[r]);
+      f(b, run, std::span<const std::uint64_t>(scratch.candidates[r].data(), scratch.candidate_count[r]));
+    });
+  };
+  for_each_run(std::true_type{}, count_run);
+  if (b.symmetric) count_centre(b);
   finish_counts(map);
-  executor.parallel_for(runs, [&](std::int64_t r, int) {
-    const Run run = get_run(kernel, layout, in.stride, r, run_length, b.symmetric);
-    if (run.length > 0) fill_run(b, run, first_row(r));
-  });
+  for_each_run(std::false_type{}, fill_run);
   if (b.symmetric) fill_centre(b);
 }
 

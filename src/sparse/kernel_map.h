@@ -35,6 +35,18 @@ struct KernelShape {
 /// guard.
 void check_kernel(const KernelShape& kernel, const Extent& in_stride);
 
+/// Working memory of build_kernel_map. A copy of a map does not copy it.
+struct KernelMapScratch {
+  KernelMapScratch() = default;
+  KernelMapScratch(const KernelMapScratch&) {}
+  KernelMapScratch(KernelMapScratch&&) noexcept = default;
+  KernelMapScratch& operator=(const KernelMapScratch&) { return *this; }
+  KernelMapScratch& operator=(KernelMapScratch&&) noexcept = default;
+  std::vector<std::uint64_t> keys;                     ///< of the input, and a sentinel
+  std::vector<std::vector<std::uint64_t>> candidates;  ///< per run of offsets: output row (high half) and input row
+  std::vector<std::size_t> candidate_count;            ///< per run: how many of the list above are meant
+};
+
 /// Pairs (input row, output row, offset) of one sparse convolution, in the order that the kernels consume:
 /// by block of output rows, then by offset, then by output row. Pairs of block b and offset k are
 /// [begin[b * K + k], begin[b * K + k + 1]).
@@ -42,15 +54,16 @@ struct KernelMap {
   static constexpr std::int64_t kBlockRows = 256;  ///< output rows of a block; their accumulators stay in L2
   std::int64_t in_rows = 0;
   std::int64_t out_rows = 0;
-  std::int64_t volume = 0;                ///< K
-  std::vector<std::int32_t> in_row;       ///< [P]
-  std::vector<std::int32_t> out_row;      ///< [P]
-  std::vector<std::int64_t> begin;        ///< [blocks * K + 1]
-  std::vector<std::uint64_t> scratch[3];  ///< working memory
-  std::vector<std::int32_t> first_row;    ///< working memory
+  std::int64_t volume = 0;            ///< K
+  std::vector<std::int32_t> in_row;   ///< [P]
+  std::vector<std::int32_t> out_row;  ///< [P]
+  std::vector<std::int64_t> begin;    ///< [blocks * K + 1]
+  KernelMapScratch scratch;
 
   std::int64_t blocks() const { return (out_rows + kBlockRows - 1) / kBlockRows; }
   std::int64_t pairs() const { return static_cast<std::int64_t>(in_row.size()); }
+  /// Memory held, working memory included.
+  std::int64_t memory_bytes() const;
 };
 
 /// Sites of a strided convolution's output (or of a pooling): sorted, at stride in.stride * kernel.stride.

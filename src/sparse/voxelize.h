@@ -40,6 +40,9 @@ struct Voxels {
   std::int64_t not_finite = 0;  ///< points dropped because a coordinate is NaN or infinite
   std::int64_t outside = 0;     ///< points dropped because they lie outside the crop or the valid coordinates
   std::vector<std::uint64_t> scratch[4];  ///< working memory
+
+  /// Memory held, working memory included.
+  std::int64_t memory_bytes() const;
 };
 
 /// Voxelizes points of one or several samples.

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -133,6 +134,28 @@ TEST(Voxelize, counts_points_outside_the_crop_and_outside_the_valid_range) {
   EXPECT_THAT(voxels.point_order, testing::ElementsAre(0, 2));
   EXPECT_EQ(voxels.outside, 5);
   EXPECT_EQ(voxels.not_finite, 1);
+}
+
+TEST(Voxelize, takes_ten_million_points) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr std::int64_t kPoints = 300'000;  // sanitizers take many times the memory and the time
+#else
+  constexpr std::int64_t kPoints = 10'000'000;
+#endif
+  std::vector<float> points(static_cast<std::size_t>(2 * kPoints));
+  for (std::int64_t p = 0; p < kPoints; ++p) {  // a grid of 4096 columns, walked so that keys come unsorted
+    const std::int64_t cell = p * 7919 % kPoints;
+    points[static_cast<std::size_t>(2 * p)] = static_cast<float>(cell % 4096) - 2048.0f;
+    points[static_cast<std::size_t>(2 * p + 1)] = static_cast<float>(cell / 4096);
+  }
+  const std::int64_t begin[] = {0, kPoints};
+  Voxels voxels;
+  voxelize({points.data(), kPoints, 2}, begin, {.dims = 2, .voxel_size = {1, 1, 1, 1}}, serial_executor(), voxels);
+  EXPECT_EQ(voxels.coords.rows(), kPoints);
+  EXPECT_TRUE(std::is_sorted(voxels.coords.keys.begin(), voxels.coords.keys.end()));
+  voxelize({points.data(), kPoints, 2}, begin, {.dims = 2, .voxel_size = {1e5f, 1e5f, 1, 1}}, serial_executor(),
+           voxels);
+  EXPECT_EQ(voxels.coords.rows(), 2);  // either side of x = 0
 }
 
 TEST(Voxelize, names_what_is_wrong) {
