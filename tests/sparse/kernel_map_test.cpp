@@ -156,6 +156,9 @@ TEST(KernelMap, never_leaves_its_sample_or_wraps_around_at_the_ends_of_the_range
     KernelMap map;
     build_kernel_map(coords, coords, kernel, serial_executor(), map);
     EXPECT_EQ(map.pairs(), coords.rows()) << dims << " dimensions: corners have no neighbour but themselves";
+    for (int a = 0; a < dims; ++a) kernel.size[a] = 2;  // not symmetric: the search goes up to the key of all ones
+    build_kernel_map(coords, coords, kernel, serial_executor(), map);
+    EXPECT_EQ(map.pairs(), coords.rows()) << dims;
   }
 }
 
