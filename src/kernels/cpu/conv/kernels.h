@@ -49,6 +49,10 @@ struct GradientJob {
   const float* const* x;   ///< [count] input rows
   const float* const* gy;  ///< [count] output gradient rows, first channel of the panel
   std::int64_t count;
+  const float* const* next_x;   ///< [count] rows that a later job will read: they are prefetched
+  const float* const* next_gy;  ///< [count] the same, from the first channel of the row
+  std::int64_t gy_first;        ///< first channel of the panel
+  std::int64_t gy_channels;     ///< channels of the whole row of gy
   std::int64_t in_channels;
   float* gw;                 ///< [in_channels, >= panel], first channel of the panel
   std::ptrdiff_t gw_stride;  ///< floats

@@ -87,16 +87,12 @@ void forward_panel(const PanelJob& job) {
   const auto tail = V::mask(job.tail);
   const std::int64_t count = job.pairs.count;
   const std::int64_t tiles = (count + R - 1) / R;
-  const std::int64_t width = (NV - 1) * V::kLanes + job.tail;
   for (std::int64_t t = 0, p = 0; t < tiles; ++t) {
     const std::int64_t end = count * (t + 1) / tiles;
     const Pairs& ahead = t + 1 < tiles ? job.pairs : job.next;
     const std::int64_t first = t + 1 < tiles ? end : 0;
     const std::int64_t last = first + R < ahead.count ? first + R : ahead.count;
-    for (std::int64_t q = first; q < last; ++q) {
-      prefetch_row(job.x + ahead.in_row[q] * job.x_stride, job.in_channels);
-      prefetch_row(job.y + ahead.out_row[q] * job.y_stride, width);
-    }
+    for (std::int64_t q = first; q < last; ++q) prefetch_row(job.x + ahead.in_row[q] * job.x_stride, job.in_channels);
     forward_tile_of<V, R, NV>(static_cast<int>(end - p), job, p, tail);
     p = end;
   }
@@ -117,7 +113,7 @@ void end_rows(const EndingJob& job) {
 
 /// R input channels by NV vectors of output channels, over all pairs of the job.
 template <class V, int R, int NV>
-RAREFY_INLINE void gradient_tile(const GradientJob& job, std::int64_t c, typename V::Mask tail) {
+RAREFY_INLINE void gradient_tile(const GradientJob& job, std::int64_t c, std::int64_t line, typename V::Mask tail) {
   using Reg = typename V::Reg;
   constexpr int L = V::kLanes;
   Reg acc[R][NV];
@@ -126,7 +122,12 @@ RAREFY_INLINE void gradient_tile(const GradientJob& job, std::int64_t c, typenam
     RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) acc[r][v] = V::load(gw + r * job.gw_stride + v * L);
     acc[r][NV - 1] = V::load(gw + r * job.gw_stride + (NV - 1) * L, tail);
   }
+  // Each tile fetches one cache line of each row of the next chunk: a burst of all of them would stall.
+  const std::int64_t x_line = line < job.in_channels ? line : job.in_channels - 1;
+  const std::int64_t gy_line = line + job.gy_first < job.gy_channels ? line + job.gy_first : job.gy_channels - 1;
   for (std::int64_t p = 0; p < job.count; ++p) {
+    __builtin_prefetch(job.next_x[p] + x_line, 0, 3);
+    __builtin_prefetch(job.next_gy[p] + gy_line, 0, 3);
     const float* x = job.x[p] + c;
     const float* g = job.gy[p];
     Reg b[NV];
@@ -144,12 +145,13 @@ RAREFY_INLINE void gradient_tile(const GradientJob& job, std::int64_t c, typenam
 }
 
 template <class V, int R, int NV>
-RAREFY_INLINE void gradient_tile_of(int rows, const GradientJob& job, std::int64_t c, typename V::Mask tail) {
+RAREFY_INLINE void gradient_tile_of(int rows, const GradientJob& job, std::int64_t c, std::int64_t line,
+                                    typename V::Mask tail) {
   if constexpr (R > 0) {
     if (rows == R) {
-      gradient_tile<V, R, NV>(job, c, tail);
+      gradient_tile<V, R, NV>(job, c, line, tail);
     } else {
-      gradient_tile_of<V, R - 1, NV>(rows, job, c, tail);
+      gradient_tile_of<V, R - 1, NV>(rows, job, c, line, tail);
     }
   }
 }
@@ -161,7 +163,7 @@ void gradient_panel(const GradientJob& job) {
   const std::int64_t tiles = (job.in_channels + R - 1) / R;
   for (std::int64_t t = 0, c = 0; t < tiles; ++t) {
     const std::int64_t next = job.in_channels * (t + 1) / tiles;
-    gradient_tile_of<V, R, NV>(static_cast<int>(next - c), job, c, tail);
+    gradient_tile_of<V, R, NV>(static_cast<int>(next - c), job, c, t * (64 / 4), tail);
     c = next;
   }
 }

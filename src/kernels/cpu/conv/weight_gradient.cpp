@@ -39,10 +39,6 @@ struct Chunk {
   std::size_t count = 0;
 };
 
-void prefetch_row(const float* row, std::int64_t floats) {
-  for (std::int64_t i = 0; i < floats; i += 16) __builtin_prefetch(row + i, 0, 3);
-}
-
 /// The pairs of one offset, in slices of whole blocks; a function of the map alone.
 struct GradientRun {
   Matrix<const float> x;
@@ -73,11 +69,9 @@ struct GradientRun {
       Chunk& c = chunks[now];
       c.x[c.count] = x.row(in);
       c.gy[c.count] = gy.row(out);
-      prefetch_row(x.row(in), x.cols);
-      prefetch_row(gy.row(out), gy.cols);
       if (++c.count < kChunk) return;
       now = 1 - now;
-      multiply(chunks[now], gw);
+      multiply(chunks[now], chunks[1 - now], gw);
     };
     for (std::int64_t b = first; b < last; ++b) {
       if (map == nullptr) {
@@ -90,20 +84,29 @@ struct GradientRun {
         }
       }
     }
-    multiply(chunks[1 - now], gw);
-    multiply(chunks[now], gw);
+    multiply(chunks[1 - now], chunks[now], gw);
+    multiply(chunks[now], chunks[now], gw);
   }
 
-  void multiply(Chunk& chunk, float* gw) const {
+  void multiply(Chunk& chunk, Chunk& next, float* gw) const {
     if (chunk.count == 0) return;
+    for (std::size_t i = next.count; i < chunk.count; ++i) {
+      next.x[i] = chunk.x[i];
+      next.gy[i] = chunk.gy[i];
+    }
+    const std::array<const float*, kChunk> next_gy = next.gy;  // gy of `chunk` moves from panel to panel below
     GradientJob job{};
     job.x = chunk.x.data();
     job.gy = chunk.gy.data();
     job.count = static_cast<std::int64_t>(chunk.count);
+    job.next_x = next.x.data();
+    job.next_gy = next_gy.data();
+    job.gy_channels = gy.cols;
     job.in_channels = x.cols;
     job.gw_stride = gy.cols;
     for (std::int64_t p = 0; p < panels.count; ++p) {
-      job.gw = gw + panels.first_channel(p);
+      job.gy_first = panels.first_channel(p);
+      job.gw = gw + job.gy_first;
       job.vectors = panels.vectors_of(p);
       job.tail = panels.tail_of(p);
       kernels.weight_gradient(job);
