@@ -6,6 +6,13 @@
 
 #include "base/check.h"
 
+// The next loop's iterations do not depend on each other, though its pointers may be equal.
+#if defined(__clang__)
+#define RAREFY_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define RAREFY_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 namespace rarefy {
 namespace {
 
@@ -30,16 +37,42 @@ std::vector<double> sum_rows(std::int64_t rows, std::int64_t width, Executor& ex
   return partial;
 }
 
-float activate(float v, Activation activation, float slope) {
+/// One row of batch_norm_apply; the choices are compile-time, so that the loop has no branch and is vectorised. `to`
+/// may equal `from` or `add`.
+template <Activation kActivation, bool kAdd>
+void apply_row(const float* from, const float* add, const float* mean, const float* scale, const float* beta,
+               float slope, std::int64_t n, float* to) {
+  RAREFY_INDEPENDENT
+  for (std::int64_t c = 0; c < n; ++c) {
+    float v = (from[c] - mean[c]) * scale[c] + beta[c];
+    if constexpr (kAdd) v += add[c];
+    if constexpr (kActivation == Activation::relu) v = v < 0.0f ? 0.0f : v;
+    if constexpr (kActivation == Activation::leaky_relu) v = v < 0.0f ? v * slope : v;
+    to[c] = v;
+  }
+}
+
+using ApplyRow = void (*)(const float*, const float*, const float*, const float*, const float*, float, std::int64_t,
+                          float*);
+
+template <bool kAdd>
+ApplyRow apply_row_of(Activation activation) {
   switch (activation) {
     case Activation::none:
-      return v;
+      return &apply_row<Activation::none, kAdd>;
     case Activation::relu:
-      return v < 0.0f ? 0.0f : v;
+      return &apply_row<Activation::relu, kAdd>;
     case Activation::leaky_relu:
-      return v < 0.0f ? v * slope : v;
+      return &apply_row<Activation::leaky_relu, kAdd>;
   }
-  return v;
+  return &apply_row<Activation::none, kAdd>;
+}
+
+/// gx = a * g + (b * (x - mean) + d) on one row; `to` may equal `g`.
+void gradient_row(const float* g, const float* x, const float* mean, const float* a, const float* b, const float* d,
+                  std::int64_t n, float* to) {
+  RAREFY_INDEPENDENT
+  for (std::int64_t c = 0; c < n; ++c) to[c] = a[c] * g[c] + (b[c] * (x[c] - mean[c]) + d[c]);
 }
 
 }  // namespace
@@ -94,16 +127,12 @@ void batch_norm_apply(Matrix<const float> x, const float* mean, const float* var
     scale[static_cast<std::size_t>(c)] =
         static_cast<float>(gamma[c] / std::sqrt(static_cast<double>(variance[c]) + epsilon));
   }
+  const bool add = residual.data != nullptr;
+  const ApplyRow row = add ? apply_row_of<true>(activation) : apply_row_of<false>(activation);
   executor.parallel_for(blocks_of(x.rows), [&](std::int64_t b, int) {
     const std::int64_t end = std::min(x.rows, (b + 1) * kBlockRows);
     for (std::int64_t r = b * kBlockRows; r < end; ++r) {
-      const float* from = x.row(r);
-      float* to = y.row(r);
-      const float* add = residual.data == nullptr ? nullptr : residual.row(r);
-      for (std::int64_t c = 0; c < x.cols; ++c) {
-        const float v = (from[c] - mean[c]) * scale[static_cast<std::size_t>(c)] + beta[c];
-        to[c] = activate(add == nullptr ? v : v + add[c], activation, slope);
-      }
+      row(x.row(r), add ? residual.row(r) : nullptr, mean, scale.data(), beta, slope, x.cols, y.row(r));
     }
   });
 }
@@ -144,13 +173,7 @@ void batch_norm_gradient(Matrix<const float> x, Matrix<const float> g, const flo
   executor.parallel_for(blocks_of(x.rows), [&](std::int64_t block, int) {
     const std::int64_t end = std::min(x.rows, (block + 1) * kBlockRows);
     for (std::int64_t r = block * kBlockRows; r < end; ++r) {
-      const float* rx = x.row(r);
-      const float* rg = g.row(r);
-      float* to = gx.row(r);
-      for (std::int64_t c = 0; c < n; ++c) {
-        const auto i = static_cast<std::size_t>(c);
-        to[c] = a[i] * rg[c] + (b[i] * (rx[c] - mean[c]) + d[i]);
-      }
+      gradient_row(g.row(r), x.row(r), mean, a.data(), b.data(), d.data(), n, gx.row(r));
     }
   });
 }
