@@ -41,17 +41,24 @@ class ThreadPool final : public Executor {
   void parallel_for(std::int64_t parts, FunctionRef<void(std::int64_t, int)> f) override {
     if (parts <= 0) return;
     std::lock_guard one_job(job_mutex_);
+    if (parts == 1 || threads_.empty()) {
+      for (std::int64_t p = 0; p < parts; ++p) f(p, 0);
+      return;
+    }
     {
       std::lock_guard lock(mutex_);
       function_ = &f;
       parts_ = parts;
       error_ = nullptr;
       next_.store(0, std::memory_order_relaxed);
-      running_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
       epoch_.fetch_add(1, std::memory_order_release);
     }
-    if (!threads_.empty()) wake_.notify_all();
-    take_parts(0);
+    wake_.notify_all();
+    take_parts(0, f, parts);
+    {
+      std::lock_guard lock(mutex_);
+      function_ = nullptr;  // who wakes only now finds no job: nobody waits for him
+    }
     spin_until([this] { return running_.load(std::memory_order_acquire) == 0; });
     if (running_.load(std::memory_order_acquire) != 0) {
       std::unique_lock lock(mutex_);
@@ -61,17 +68,25 @@ class ThreadPool final : public Executor {
   }
 
  private:
+  using Function = FunctionRef<void(std::int64_t, int)>;
+
   void work(int worker) {
     std::uint64_t seen = 0;
     for (;;) {
       spin_until([&] { return epoch_.load(std::memory_order_acquire) != seen; });
+      Function* function = nullptr;
+      std::int64_t parts = 0;
       {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return epoch_.load(std::memory_order_acquire) != seen; });
         seen = epoch_.load(std::memory_order_acquire);
         if (stop_) return;
+        if (function_ == nullptr) continue;
+        function = function_;
+        parts = parts_;
+        running_.fetch_add(1, std::memory_order_relaxed);
       }
-      take_parts(worker);
+      take_parts(worker, *function, parts);
       if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::lock_guard lock(mutex_);
         done_.notify_one();
@@ -79,13 +94,12 @@ class ThreadPool final : public Executor {
     }
   }
 
-  void take_parts(int worker) {
-    const std::int64_t parts = parts_;
+  void take_parts(int worker, Function& function, std::int64_t parts) {
     for (;;) {
       const std::int64_t p = next_.fetch_add(1, std::memory_order_relaxed);
       if (p >= parts) return;
       try {
-        (*function_)(p, worker);
+        function(p, worker);
       } catch (...) {
         std::lock_guard lock(mutex_);
         if (!error_) error_ = std::current_exception();
@@ -111,7 +125,7 @@ class ThreadPool final : public Executor {
   std::atomic<std::int64_t> next_{0};
   std::atomic<int> running_{0};
   std::int64_t parts_ = 0;
-  FunctionRef<void(std::int64_t, int)>* function_ = nullptr;
+  Function* function_ = nullptr;  ///< of the job at hand; null = none
   std::exception_ptr error_;
   bool stop_ = false;
   std::vector<std::thread> threads_;
