@@ -1,0 +1,213 @@
+// rarefy bench conv.
+#include "kernels/conv.h"
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "bench/bench.h"
+#include "common/command.h"
+#include "common/console.h"
+#include "common/interrupt.h"
+#include "common/machine.h"
+#include "data/formats/formats.h"
+#include "sparse/kernel_map.h"
+#include "sparse/voxelize.h"
+
+namespace rarefy::cli::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string scan, format = "auto";
+  std::vector<std::int64_t> channels{64};
+  std::vector<int> levels{0};
+  std::vector<std::string> directions{"forward", "input_gradient", "weight_gradient"};
+  int kernel = 3, threads = 1, repetitions = 0;
+  double voxel = 0.05;
+  bool json = false;
+};
+
+/// Sites of one level and the map of the kernel on them.
+struct Level {
+  int number = 0;
+  Coords sites;
+  KernelMap map;
+  double map_ms = 0;
+};
+
+Level make_level(const Options& o, const Coords& finest, int number, Executor& executor) {
+  Level level{.number = number, .sites = finest, .map = {}, .map_ms = 0};
+  const KernelShape halve{.size = {2, 2, 2, 1}, .stride = {2, 2, 2, 1}};
+  for (int i = 0; i < number; ++i) {
+    Coords coarse;
+    downsample(level.sites, halve, executor, coarse);
+    level.sites = std::move(coarse);
+  }
+  const KernelShape kernel{.size = {o.kernel, o.kernel, o.kernel, 1}};
+  std::vector<double> times;
+  for (int i = 0; i < 5; ++i) {
+    const auto start = Clock::now();
+    build_kernel_map(level.sites, level.sites, kernel, executor, level.map);
+    times.push_back(ms_since(start));
+  }
+  level.map_ms = median(times);
+  return level;
+}
+
+std::vector<float> random_floats(std::int64_t count, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) v = static_cast<float>(rng.uniform(-1, 1));
+  return values;
+}
+
+/// One convolution of `channels` to `channels` in one direction, ready to run.
+class Case {
+ public:
+  Case(const Level& level, std::int64_t channels, const std::string& direction, Executor& executor)
+      : level_(level),
+        channels_(channels),
+        gradient_(direction == "weight_gradient"),
+        executor_(executor),
+        x_(random_floats(level.sites.rows() * channels, 1)),
+        y_(random_floats(level.sites.rows() * channels, 2)),
+        weights_(random_floats(level.map.volume * channels * channels, 3)) {
+    // Submanifold: the input gradient runs over the same map with flipped offsets.
+    pack_weights(select_conv_variant(), weights_.data(), level.map.volume, channels, channels,
+                 direction == "forward" ? WeightOrder::forward : WeightOrder::transposed_flipped, packed_);
+  }
+  void run() {
+    const std::int64_t rows = level_.sites.rows();
+    const Matrix<const float> x(x_.data(), rows, channels_);
+    if (gradient_) {
+      conv_weight_gradient(select_conv_variant(), x, Matrix<const float>(y_.data(), rows, channels_), &level_.map,
+                           level_.map.volume, executor_, scratch_, weights_.data());
+    } else {
+      conv_forward(x, packed_, &level_.map, {}, executor_, Matrix<float>(y_.data(), rows, channels_));
+    }
+  }
+  double gflop() const { return 2e-9 * static_cast<double>(level_.map.pairs() * channels_ * channels_); }
+
+ private:
+  const Level& level_;
+  std::int64_t channels_;
+  bool gradient_;
+  Executor& executor_;
+  std::vector<float> x_, y_, weights_;
+  PackedWeights packed_;
+  AlignedBuffer scratch_;
+};
+
+/// Median milliseconds; the peak is measured in between.
+double measure(Case& c, int repetitions, Peak& peak) {
+  c.run();
+  std::vector<double> times;
+  double spent = 0;
+  while (static_cast<int>(times.size()) < (repetitions > 0 ? repetitions : 100)) {
+    check_interrupt();
+    const auto start = Clock::now();
+    c.run();
+    times.push_back(ms_since(start));
+    spent += times.back();
+    if (times.size() % 8 == 4) peak.measure_again();
+    if (repetitions == 0 && times.size() >= 9 && spent > 600) break;
+  }
+  peak.measure_again();
+  return median(times);
+}
+
+void bench_conv(const Options& o) {
+  RAREFY_CHECK(o.kernel % 2 == 1, UsageError,
+               "bench conv: --kernel {} is even; submanifold convolutions need 1, 3, 5 or 7", o.kernel);
+  const Scan scan = load_scan(o.scan, {.format = o.format, .strict = false});
+  const std::string warning = busy_warning();
+  if (!warning.empty()) notice(warning);
+  const auto executor = make_thread_pool(o.threads);
+  const float edge = static_cast<float>(o.voxel);
+  Voxels voxels;
+  const std::int64_t begin[] = {0, scan.size()};
+  voxelize({scan.xyz.data(), scan.size(), 3}, begin, {.dims = 3, .voxel_size = {edge, edge, edge, 1}}, *executor,
+           voxels);
+  Peak peak;
+  Json rows = Json::array();
+  if (!o.json)
+    print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "level", "voxels", "chan", "direction", "pairs",
+          "map ms", "ms", "GFLOP/s", "of peak");
+  for (const int number : o.levels) {
+    const Level level = make_level(o, voxels.coords, number, *executor);
+    for (const std::int64_t channels : o.channels) {
+      for (const std::string& direction : o.directions) {
+        Case c(level, channels, direction, *executor);
+        Peak own;
+        const double ms = measure(c, o.repetitions, own);
+        const double gflops = ms > 0 ? 1000 * c.gflop() / ms : 0, share = gflops / (own.gflops() * o.threads);
+        rows.push_back({{"level", number},
+                        {"voxels", level.sites.rows()},
+                        {"cin", channels},
+                        {"cout", channels},
+                        {"kernel", o.kernel},
+                        {"threads", o.threads},
+                        {"direction", direction},
+                        {"pairs", level.map.pairs()},
+                        {"map_ms", level.map_ms},
+                        {"ms", ms},
+                        {"gflops", gflops},
+                        {"of_peak", share},
+                        {"peak_gflops", own.gflops()}});
+        if (!o.json) {
+          print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9.2f} {:>9.3f} {:>9.1f} {:>6.1f} %\n", number, level.sites.rows(),
+                channels, direction, level.map.pairs(), level.map_ms, ms, gflops, 100 * share);
+        }
+      }
+    }
+    peak.measure_again();
+  }
+  if (!o.json)
+    return print("{} ({}), {} thread(s), {:.0f} GFLOP/s peak per core\n", cpu::model_name(),
+                 name(select_conv_variant()), o.threads, peak.gflops());
+  print_json({{"cpu", cpu::model_name()},
+              {"isa", name(select_conv_variant())},
+              {"threads", o.threads},
+              {"voxel", o.voxel},
+              {"peak_gflops", {{"fp32", peak.gflops()}}},
+              {"busy", !warning.empty()},
+              {"rows", rows}});
+}
+
+}  // namespace
+
+void declare_conv(CLI::App& command) {
+  set_examples(command,
+               "  rarefy bench conv --scan scan.bin --channels 64 --threads 1\n"
+               "  rarefy bench conv --scan scan.bin --channels 32,64,128,256 --levels 0,3 --json\n\n"
+               "Times are medians without building the map. GFLOP/s count true pairs: 2 pairs cin cout / time. The "
+               "share of the\n"
+               "peak is against the single-core peak measured in between, times --threads.\n");
+  auto o = std::make_shared<Options>();
+  command.add_option("--scan", o->scan, "Scan whose voxels are convolved")->required();
+  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  command.add_option("--channels", o->channels, "Channels in and out, a list")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096));
+  command.add_option("--levels", o->levels, "How often the voxels are halved, a list: 0 to 4")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 4));
+  command.add_option("--kernel", o->kernel, "Kernel size: 1, 3, 5 or 7")->check(CLI::Range(1, 7));
+  command.add_option("--directions", o->directions, "forward, input_gradient, weight_gradient")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"forward", "input_gradient", "weight_gradient"}));
+  command.add_option("--voxel", o->voxel, "Voxel edge in metres")->check(CLI::PositiveNumber);
+  command.add_option("--threads", o->threads, "Threads (default: 1)")->check(CLI::Range(1, 1024));
+  command.add_option("--repetitions", o->repetitions, "Runs of each (default: for 0.6 s, 9 to 100)")
+      ->check(CLI::Range(1, 100000));
+  add_json(command, o->json);
+  command.callback([o] { bench_conv(*o); });
+}
+
+}  // namespace rarefy::cli::bench

@@ -1,0 +1,113 @@
+// rarefy info: what this binary is and what this machine can do.
+#include <unistd.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/cpu.h"
+#include "common/build_info.h"
+#include "common/command.h"
+#include "common/console.h"
+#include "common/machine.h"
+#include "common/model_source.h"
+#include "common/train_program.h"
+#include "kernels/conv.h"
+#include "kernels/cpu/peak.h"
+#include "rarefy/error.h"
+
+namespace rarefy::cli::commands {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+nlohmann::ordered_json variants() {
+  const ConvVariant& selected = select_conv_variant();
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const ConvVariant& v : conv_variants()) {
+    all.push_back(
+        {{"name", name(v)}, {"available", runs_here(v)}, {"proven", v.proven}, {"selected", &v == &selected}});
+  }
+  return all;
+}
+
+nlohmann::ordered_json gather() {
+  const BuildInfo& build = build_info();
+  const cpu::Isa isa = cpu::allowed_isa();
+  nlohmann::ordered_json json;
+  json["version"] = build.version;
+  json["commit"] = build.commit;
+  json["cpu"] = {
+      {"name", cpu::model_name()},
+      {"cores", std::thread::hardware_concurrency()},
+      {"memory_mb", static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6},
+      {"avx2_fma", cpu::features().avx2_fma},
+      {"avx512", cpu::features().avx512},
+      {"avx512_vnni", cpu::features().avx512_vnni},
+      {"avx512_fp16", cpu::features().avx512_fp16}};
+  json["isa"] = cpu::name(isa);
+  json["variants"] = {{"conv", variants()}};
+  json["peak_gflops"] = {{"fp32", measure_peak_gflops(isa)}};
+  json["build"] = {{"compiler", build.compiler},
+                   {"type", build.build_type},
+                   {"sanitize", build.sanitize},
+                   {"simulator", build.simulator}};
+  const std::string trainer = find_train_program();
+  json["train_program"] = trainer.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(trainer);
+  try {
+    json["default_model"] = find_model("");
+  } catch (const IoError&) {
+    json["default_model"] = nullptr;
+  }
+  return json;
+}
+
+void print_text(const nlohmann::ordered_json& j) {
+  const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
+  print("rarefy {} (commit {})\n", text(j["version"]), text(j["commit"]));
+  print("cpu       {}, {} cores, {:.0f} GB\n", text(j["cpu"]["name"]), j["cpu"]["cores"].get<int>(),
+        j["cpu"]["memory_mb"].get<double>() / 1000);
+  print("peak      {:.0f} GFLOP/s per core, fp32 multiply-adds with {}, measured now\n",
+        j["peak_gflops"]["fp32"].get<double>(), text(j["isa"]));
+  for (const auto& [family, list] : j["variants"].items()) {
+    print("kernels   {}:", family);
+    for (const auto& v : list) {
+      print(" {}{}", text(v["name"]),
+            v["selected"].get<bool>()     ? " (selected)"
+            : !v["available"].get<bool>() ? " (not on this CPU)"
+            : !v["proven"].get<bool>()    ? " (unproven)"
+                                          : "");
+    }
+    print("\n");
+  }
+  print("build     {}, {}{}, simulator {}\n", text(j["build"]["compiler"]), text(j["build"]["type"]),
+        text(j["build"]["sanitize"]).empty() ? "" : ", sanitizer " + text(j["build"]["sanitize"]),
+        j["build"]["simulator"].get<bool>() ? "yes" : "no (needs Embree)");
+  print("training  {}\n", j["train_program"].is_null() ? "no rarefy-train here" : text(j["train_program"]));
+  print("model     {}\n",
+        j["default_model"].is_null() ? "none (name one with --model or RAREFY_MODEL)" : text(j["default_model"]));
+  if (const std::string warning = busy_warning(); !warning.empty()) notice(warning);
+}
+
+}  // namespace
+
+void info(CLI::App& command) {
+  command.description("Version, commit, CPU, kernel variants, measured peak, build options");
+  set_examples(
+      command,
+      "  rarefy info\n  rarefy info --json\n  RAREFY_ISA=avx2 rarefy info        what a forced variant reaches\n");
+  auto options = std::make_shared<Options>();
+  add_json(command, options->json);
+  command.callback([options] {
+    const auto json = gather();
+    if (options->json) {
+      print_json(json);
+    } else {
+      print_text(json);
+    }
+  });
+}
+
+}  // namespace rarefy::cli::commands

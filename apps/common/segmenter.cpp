@@ -1,0 +1,76 @@
+#include "common/segmenter.h"
+
+#include "base/check.h"
+#include "common/interrupt.h"
+
+namespace rarefy::cli {
+namespace {
+
+Model load_segmenter(const std::string& path) {
+  Model model = Model::load(path);
+  RAREFY_CHECK(
+      model.pipeline().has_value(), UnsupportedError,
+      "{}: has no pipeline record, so nothing says what its input and classes mean; `rarefy run` executes any graph",
+      path);
+  bool labels = false, points = false;
+  for (const GraphOutput& output : model.graph().outputs()) labels = labels || output.name == "labels";
+  for (const std::int32_t input : model.graph().inputs()) {
+    points = points || model.graph().nodes()[static_cast<std::size_t>(input)].name == "points";
+  }
+  RAREFY_CHECK(labels && points, UnsupportedError,
+               "{}: is no segmentation model: it has no {} (`rarefy inspect {}` shows what it has)", path,
+               points ? "output 'labels'" : "input 'points'", path);
+  return model;
+}
+
+}  // namespace
+
+Segmenter::Segmenter(const std::string& model_path, int threads)
+    : path_(model_path),
+      model_(load_segmenter(model_path)),
+      threads_(threads),
+      session_(model_, {.threads = threads}) {}
+
+std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict) {
+  PointView view{.data = scan.xyz.data(), .count = scan.size(), .stride_bytes = 12};
+  if (!scan.intensity.empty()) {
+    points_.resize(static_cast<std::size_t>(4 * scan.size()));
+    for (std::size_t i = 0; i < scan.intensity.size(); ++i) {
+      for (std::size_t axis = 0; axis < 3; ++axis) points_[4 * i + axis] = scan.xyz[3 * i + axis];
+      points_[4 * i + 3] = scan.intensity[i];
+    }
+    view = {.data = points_.data(),
+            .count = scan.size(),
+            .stride_bytes = 16,
+            .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+  }
+  return session_.run({{"points", view}}, {.stop = interrupt_token(), .strict = strict})["labels"].as<std::uint8_t>();
+}
+
+std::uint32_t Segmenter::raw_id(std::uint8_t label) const {
+  const auto& classes = pipeline().classes;
+  return label < classes.size() ? static_cast<std::uint32_t>(classes[label].raw_id) : 0;
+}
+
+std::vector<std::uint8_t> Segmenter::class_indices(std::span<const std::uint32_t> raw) const {
+  std::vector<std::uint8_t> indices(raw.size(), kIgnored);
+  if (const LabelMap* map = label_map_of(pipeline())) {
+    map->to_training(raw, indices);
+    return indices;
+  }
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    for (std::size_t c = 0; c < pipeline().classes.size(); ++c) {
+      if (pipeline().classes[c].raw_id == class_of(raw[i])) indices[i] = static_cast<std::uint8_t>(c);
+    }
+  }
+  return indices;
+}
+
+const LabelMap* label_map_of(const Pipeline& pipeline) {
+  if (pipeline.label_map.empty()) return nullptr;
+  if (pipeline.label_map == "semantic_kitti") return &label_map("semantickitti");
+  if (pipeline.label_map == "spvnas") return &label_map("semantickitti-spvnas");
+  return &label_map(pipeline.label_map);
+}
+
+}  // namespace rarefy::cli

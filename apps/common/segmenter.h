@@ -1,0 +1,46 @@
+#pragma once
+/// A loaded model that labels scans.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/labels.h"
+#include "data/scan.h"
+#include "rarefy/model.h"
+#include "rarefy/session.h"
+
+namespace rarefy::cli {
+
+class Segmenter {
+ public:
+  /// @throws IoError, InputError, and UnsupportedError when the model does not label points
+  Segmenter(const std::string& model_path, int threads);
+
+  /// Class index per point, 255 where there is none; valid until the next call.
+  /// @throws InputError when strict and a point is not finite or outside; Cancelled
+  std::span<const std::uint8_t> run(const Scan& scan, bool strict);
+
+  const std::string& path() const { return path_; }
+  const Model& model() const { return model_; }
+  const Pipeline& pipeline() const { return *model_.pipeline(); }
+  const RunStatistics& statistics() const { return session_.statistics(); }
+  const std::vector<StepProfile>& profile() const { return session_.profile(); }
+  int threads() const { return threads_; }
+
+  /// Raw id of a class; 0 for 255.
+  std::uint32_t raw_id(std::uint8_t label) const;
+  /// Class indices of raw labels by the model's label map, else by the classes' own ids; 255 = not scored.
+  std::vector<std::uint8_t> class_indices(std::span<const std::uint32_t> raw) const;
+
+ private:
+  std::string path_;
+  Model model_;
+  int threads_;
+  Session session_;
+  std::vector<float> points_;
+};
+
+/// The label map that a pipeline names, or null when it names none. @throws UsageError for an unknown name
+const LabelMap* label_map_of(const Pipeline& pipeline);
+
+}  // namespace rarefy::cli
