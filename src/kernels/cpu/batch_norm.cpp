@@ -1,6 +1,7 @@
 #include "kernels/batch_norm.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -122,17 +123,21 @@ void batch_norm_apply(Matrix<const float> x, const float* mean, const float* var
                x.rows, x.cols, y.rows, y.cols);
   RAREFY_CHECK(residual.data == nullptr || (residual.rows == y.rows && residual.cols == y.cols), ShapeError,
                "residual is [{}, {}], the output [{}, {}]", residual.rows, residual.cols, y.rows, y.cols);
-  std::vector<float> scale(static_cast<std::size_t>(x.cols));
-  for (std::int64_t c = 0; c < x.cols; ++c) {
-    scale[static_cast<std::size_t>(c)] =
-        static_cast<float>(gamma[c] / std::sqrt(static_cast<double>(variance[c]) + epsilon));
-  }
   const bool add = residual.data != nullptr;
   const ApplyRow row = add ? apply_row_of<true>(activation) : apply_row_of<false>(activation);
   executor.parallel_for(blocks_of(x.rows), [&](std::int64_t b, int) {
     const std::int64_t end = std::min(x.rows, (b + 1) * kBlockRows);
-    for (std::int64_t r = b * kBlockRows; r < end; ++r) {
-      row(x.row(r), add ? residual.row(r) : nullptr, mean, scale.data(), beta, slope, x.cols, y.row(r));
+    std::array<float, 256> scale;  // of some columns, on the stack: inference allocates nothing
+    for (std::int64_t first = 0; first < x.cols; first += 256) {
+      const std::int64_t n = std::min<std::int64_t>(256, x.cols - first);
+      for (std::int64_t c = 0; c < n; ++c) {
+        const double deviation = std::sqrt(static_cast<double>(variance[first + c]) + epsilon);
+        scale[static_cast<std::size_t>(c)] = static_cast<float>(gamma[first + c] / deviation);
+      }
+      for (std::int64_t r = b * kBlockRows; r < end; ++r) {
+        row(x.row(r) + first, add ? residual.row(r) + first : nullptr, mean + first, scale.data(), beta + first, slope,
+            n, y.row(r) + first);
+      }
     }
   });
 }
