@@ -15,6 +15,45 @@ Layout::Layout(StreetKind kind_in, float begin, float end, const Rng& rng) : kin
   plan_centre_line(rng.fork(1));
   plan_strips(rng.fork(2));
   plan_side_streets(rng.fork(3));
+  Rng surfaces = rng.fork(4);  // old asphalt, new slabs, wet lawns: streets differ
+  for (float& factor : rho_factor_) factor = std::exp(0.16f * static_cast<float>(surfaces.normal()));
+}
+
+float Layout::ground_rho(std::uint16_t raw) const {
+  switch (raw) {
+    case kRoad:
+      return 0.240f * rho_factor_[0];
+    case kParking:
+      return 0.31f * rho_factor_[1];
+    case kSidewalk:
+      return 0.37f * rho_factor_[2];
+    case kOtherGround:
+      return 0.35f * rho_factor_[3];
+    default:
+      return 0.42f * rho_factor_[4];
+  }
+}
+
+/// How far the kerb of a side street recedes at its mouth: a quarter circle, which fades into the pavement beyond.
+float Layout::flare(float s, float d) const {
+  const float kerb = half_width + parking[d < 0 ? 1 : 0];
+  for (const SideStreet& street : side_streets) {
+    const float off = s - street.s, distance = std::abs(off);
+    const float outer = street.half_width + street.sidewalk + 2 * street.corner;
+    if (distance >= outer || street.sidewalk <= 0) continue;
+    const float x = std::abs(d) - kerb;
+    float size = 0;
+    if (x >= 0 && x < street.corner) {
+      const float rest = street.corner - x;
+      size = street.corner - std::sqrt(std::max(0.0f, street.corner * street.corner - rest * rest));
+    } else if (x < 0 && x > -1) {
+      size = street.corner * (1 + x);
+    }
+    const float ramp =
+        distance < street.half_width ? distance / street.half_width : (outer - distance) / (outer - street.half_width);
+    return size * ramp * (off < 0 ? -1.0f : 1.0f);
+  }
+  return 0;
 }
 
 void Layout::plan_centre_line(Rng rng) {
@@ -110,15 +149,15 @@ void Layout::plan_country(Rng& rng) {
 
 void Layout::plan_town(Rng& rng) {
   const bool urban = kind == StreetKind::urban;
-  lanes = urban && rng.chance(0.2) ? 2 : 1;
-  lane_width = urban ? between(rng, 3.0, 4.2) : between(rng, 2.7, 4.2);
+  lanes = urban && rng.chance(0.15) ? 2 : 1;
+  lane_width = urban ? between(rng, 3.0, 4.2) : between(rng, 2.6, 3.9);
   half_width = lane_width * static_cast<float>(lanes);
   ego_lane = -lane_width * (static_cast<float>(rng.integer(0, lanes - 1)) + 0.5f);
   ego_speed = urban ? between(rng, 4, 13) : between(rng, 4, 10);
   const float kerb = rng.chance(0.15) ? 0.03f : between(rng, 0.05, 0.15);
   for (int side = 0; side < 2; ++side) {
     add(side, half_width, 0, kRoad);
-    if (rng.chance(urban ? 0.5 : 0.3)) {
+    if (rng.chance((urban ? 0.6 : 0.38) - 0.2 * side)) {
       parking[side] = rng.chance(0.15) ? between(rng, 4.4, 5.2) : between(rng, 1.9, 2.4);
       const bool flush = rng.chance(0.6);
       add(side, parking[side], flush ? 0.0f : 0.05f, kParking);
@@ -126,9 +165,12 @@ void Layout::plan_town(Rng& rng) {
     const bool verge = rng.chance(urban ? 0.3 : 0.45);
     if (verge) add(side, between(rng, 1.0, 3.5), kerb, rng.chance(0.85) ? kTerrain : kOtherGround, 0.03f);
     walk_begin[side] = strips[side].back().end;
-    add(side, urban ? between(rng, 2.2, 6.0) : between(rng, 1.8, 4.2), kerb, kSidewalk);
+    float walk = urban ? between(rng, 2.2, 6.0) : between(rng, 1.8, 4.2);
+    // The pavement on the ego vehicle's own side: walls and hedges right beside the sensor are the exception.
+    if (side == 1) walk = std::max(walk, std::abs(ego_lane) + between(rng, 3.6, 5.6) - walk_begin[side]);
+    add(side, walk, kerb, kSidewalk);
     walk_end[side] = strips[side].back().end;
-    float yard = urban ? (rng.chance(0.7) ? 0.0f : between(rng, 1, 6)) : between(rng, 1.5, 9.0);
+    float yard = urban ? (rng.chance(0.7) ? 0.0f : between(rng, 1, 6)) : between(rng, 1.5, 7.5);
     if (yard > 0) {
       const float draw = static_cast<float>(rng.uniform());
       const Raw raw = draw < 0.5f ? kTerrain : draw < 0.82f ? kSidewalk : draw < 0.91f ? kOtherGround : kParking;
@@ -143,7 +185,7 @@ void Layout::plan_side_streets(Rng rng) {
   const bool country = kind == StreetKind::country;
   float s = s_begin + between(rng, 10, country ? 250 : 90);
   while (s < s_end - 15) {
-    side_streets.push_back({s, between(rng, 2.2, 4.0), country ? 0.0f : between(rng, 1.2, 2.5)});
+    side_streets.push_back({s, between(rng, 2.2, 4.0), country ? 0.0f : between(rng, 1.2, 2.5), between(rng, 1.5, 5)});
     s += between(rng, country ? 120 : 45, country ? 400 : 140);
   }
 }
@@ -184,7 +226,7 @@ float Layout::height(float s, float d) const {
 }
 
 Vec3 Layout::at(float s, float d) const {
-  const float offset = std::clamp(s - s_begin, 0.0f, static_cast<float>(centre_.size()) - 1.001f);
+  const float offset = std::clamp(s + flare(s, d) - s_begin, 0.0f, static_cast<float>(centre_.size()) - 1.001f);
   const auto i = static_cast<std::size_t>(offset);
   const float t = offset - static_cast<float>(i);
   const Sample &a = centre_[i], &b = centre_[i + 1];
@@ -239,7 +281,7 @@ Ground make_ground(const Layout& layout) {
   for (int side = 0; side < 2; ++side)
     for (const Strip& strip : layout.strips[side]) d_breaks.push_back(side == 0 ? strip.end : -strip.end);
   const auto s_lines = grid_lines(s_breaks, [](float) { return 1.6f; });
-  const auto d_lines = grid_lines(d_breaks, [](float d) { return std::abs(d) < 20 ? 1.2f : 2.5f; });
+  const auto d_lines = grid_lines(d_breaks, [](float d) { return std::abs(d) < 20 ? 1.0f : 2.5f; });
   Ground ground;
   for (const float s : s_lines)
     for (const float d : d_lines) {

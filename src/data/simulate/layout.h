@@ -1,5 +1,6 @@
 #pragma once
 /// The plan of a street: centre line, strips along it, side streets, and the ground's height everywhere.
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct SideStreet {
   float s = 0;
   float half_width = 3;
   float sidewalk = 1.8f;
+  float corner = 3;  ///< radius of the kerb where it turns into the street
 };
 
 /// Coordinates: s along the centre line (the ego vehicle drives towards larger s), d to the left of it, metres.
@@ -45,7 +47,11 @@ class Layout {
   static constexpr float kExtent = 75;  ///< the ground ends at |d| = kExtent
 
   /// Point on the ground.
-  Vec3 at(float s, float d) const;
+  Vec3 at(float s, float d) const;  /// Direction in which |d| grows, against the street's, on a side (0 left, 1 right):
+                                    /// a quarter turn less the slant.
+  float across(int side) const { return (side == 0 ? 1.5707963f : -1.5707963f) - std::atan(slant_); }
+  /// Reflectivity of a ground class on this street.
+  float ground_rho(std::uint16_t raw) const;
   /// Direction of the street at s, radians.
   float yaw(float s) const;
   float height(float s, float d) const;
@@ -67,7 +73,9 @@ class Layout {
   void plan_town(Rng& rng);
   void plan_side_streets(Rng rng);
   void add(int side, float width, float level, std::uint16_t raw, float rough = 0);
+  float flare(float s, float d) const;
   std::vector<Sample> centre_;
+  float rho_factor_[5] = {1, 1, 1, 1, 1};
   float slant_ = 0, grade_ = 0, hills_ = 0, camber_ = 0.02f;
   std::uint32_t noise_seed_ = 0;
 };

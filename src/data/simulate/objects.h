@@ -31,8 +31,8 @@ void add_bicyclist(Mesh& mesh, Identity id, Rng rng);
 void add_motorcycle(Mesh& mesh, Identity id, Rng rng);
 void add_motorcyclist(Mesh& mesh, Identity id, Rng rng);
 
-/// Trunk, branches and crown. `size` 0..1 from sapling to old tree.
-void add_tree(Mesh& mesh, float size, Rng rng);
+/// Trunk, branches and crown. `size` 0..1 from sapling to old tree; trimmed: no branches within reach of traffic.
+void add_tree(Mesh& mesh, float size, bool trimmed, Rng rng);
 void add_conifer(Mesh& mesh, float size, Rng rng);
 void add_bush(Mesh& mesh, float height, float width, Rng rng);
 /// Weeds and unmown grass along x, `depth` wide.

@@ -56,7 +56,7 @@ void plant_traffic(Planter& p) {
     const double mean = per_100_m * town_factor * p.rare * length / 100;
     return static_cast<int>(mean + p.rng.uniform());
   };
-  for (int k = count(0.35); k > 0; --k) {
+  for (int k = count(0.25); k > 0; --k) {
     const bool right = p.chance(0.5);
     const float speed = p.between(3, 7), d = l.half_width - p.between(0.4, 0.8);
     p.out.movers.push_back(
@@ -134,8 +134,8 @@ void plant_pavement(Planter& p) {
       const float q = s + p.between(3, 12);
       if (p.rare_chance(0.25) && !l.in_side_street(q, 0))
         add_traffic_sign(p.at(q, sign * (kerb + 0.4f), face + p.between(-0.3, 0.3)), p.fresh());
-      for (int k = 0; k < 3; ++k)
-        if (p.chance(0.4 * urban + 0.4))
+      for (int k = 0; k < 4; ++k)
+        if (p.chance(0.4 * urban + 0.45))
           add_clutter(
               p.at(q + p.between(0, 12), sign * (p.chance(0.7) ? wall - 0.4f : kerb + 0.5f), p.between(-0.2, 0.2)),
               p.fresh());
@@ -193,16 +193,17 @@ Population populate(const Layout& layout, double rare, const Rng& rng) {
   detail::plant_pavement(with(3));
   detail::plant_traffic(with(4));
   detail::plant_side_streets(with(5));
+  detail::plant_background(with(6));
   return out;
 }
 
 void add_mover(Mesh& mesh, const Mover& mover, const Layout& layout, float time) {
   const float s = mover.s + mover.vs * time, d = mover.d + mover.vd * time;
   if (s < layout.s_begin + 1 || s > layout.s_end - 1 || std::abs(d) > Layout::kExtent - 2) return;
-  const float turn = mover.vd != 0 ? (mover.vd > 0 ? 1.5708f : -1.5708f) : 0;
+  const float turn = mover.vd != 0 ? layout.across(mover.vd > 0 ? 0 : 1) : 0;
   float yaw = layout.yaw(s) + (mover.vs < 0 ? 3.14159265f : turn);
   const bool stands = mover.vs == 0 && mover.vd == 0;
-  if (stands) yaw += mover.d > 0 ? -1.5708f : 1.5708f;  // waits at the mouth of a side street
+  if (stands) yaw += layout.across(mover.d > 0 ? 1 : 0);  // waits at the mouth of a side street
   mesh.place = placed(layout.at(s, d), yaw);
   const Rng rng(mover.seed);
   auto id = [&](std::uint16_t raw) { return Identity{stands ? raw : moving_class(raw), mover.instance}; };

@@ -60,6 +60,8 @@ struct Planter {
 void plant_town(Planter& planter);
 void plant_country(Planter& planter);
 void plant_highway(Planter& planter);
+/// What shows above the first row: tall trees and the houses of other streets.
+void plant_background(Planter& planter);
 void plant_parked(Planter& planter);
 void plant_pavement(Planter& planter);
 void plant_traffic(Planter& planter);

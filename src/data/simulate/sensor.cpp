@@ -101,21 +101,6 @@ struct Surface {
   bool lost = false;
 };
 
-float ground_rho(std::uint16_t raw) {
-  switch (raw) {
-    case kRoad:
-      return 0.245f;
-    case kParking:
-      return 0.31f;
-    case kSidewalk:
-      return 0.37f;
-    case kOtherGround:
-      return 0.35f;
-    default:
-      return 0.43f;
-  }
-}
-
 /// Paint on the carriageway: edge lines and a broken centre line.
 bool on_marking(const Layout& layout, float s, float d) {
   if (layout.kerb_factor(s) < 1) return false;
@@ -133,11 +118,11 @@ Surface ground_surface(const View& view, const Hit& hit, Vec3 direction, Rng& rn
   Surface surface;
   surface.label = hit.ground_raw;
   const float patch = value_noise(hit.s * 0.4f, hit.d * 0.4f, 11, 5u);
-  surface.rho = ground_rho(hit.ground_raw) * (0.8f + 0.4f * patch);
+  surface.rho = view.layout.ground_rho(hit.ground_raw) * (0.8f + 0.4f * patch);
   surface.cosine = std::abs(dot(hit.normal, direction));
   if (hit.ground_raw == kTerrain) {
     // Blades stop the ray before the soil does; they are taller in patches.
-    const float grass = 0.03f + 0.16f * std::max(0.0f, value_noise(hit.s * 0.25f, hit.d * 0.25f, 23, 9u) - 0.3f);
+    const float grass = 0.015f + 0.16f * std::max(0.0f, value_noise(hit.s * 0.25f, hit.d * 0.25f, 23, 9u) - 0.4f);
     const float lift = grass * static_cast<float>(rng.uniform());
     surface.shift = -std::min(lift / std::max(surface.cosine, 0.05f), 1.2f);
     surface.cosine = std::max(surface.cosine, static_cast<float>(rng.uniform(0.2, 0.9)));
@@ -160,10 +145,14 @@ Surface part_surface(const Part& part, const Hit& hit, Vec3 direction, Rng& rng)
       break;
     case Material::window:
       surface.lost = draw < 0.35f;
-      if (draw > 0.65f) {  // through the pane into the room
+      if (draw > 0.8f) {  // through the pane into the room
         surface.shift = static_cast<float>(rng.uniform(0.3, 4.0));
         surface.rho *= 0.4f;
       }
+      break;
+    case Material::paint:
+      // Lacquer is a mirror with some haze: bright where it faces the sensor, dim where it does not.
+      surface.rho *= 0.65f + 1.0f * std::pow(surface.cosine, 8.0f);
       break;
     case Material::retro:
       surface.rho *= draw < 0.25f ? 0.3f : 1.0f;

@@ -9,12 +9,12 @@ namespace {
 
 constexpr float kPi = 3.14159265f;
 
-void plant_tree(Planter& p, float s, float d, float low, float high) {
+void plant_tree(Planter& p, float s, float d, float low, float high, bool trimmed = false) {
   Mesh& mesh = p.at(s, d, p.between(0, 6.28));
-  if (p.chance(0.15))
+  if (!trimmed && p.chance(0.15))
     add_conifer(mesh, p.between(low, high), p.fresh());
   else
-    add_tree(mesh, p.between(low, high), p.fresh());
+    add_tree(mesh, p.between(low, high), trimmed, p.fresh());
 }
 
 void plant_bushes(Planter& p, int count, float s0, float s1, float d0, float d1, float tall) {
@@ -46,7 +46,7 @@ void plant_divider(Planter& p, int side, float s, float d0, float d1, int style,
   const float sign = side == 0 ? 1.0f : -1.0f;
   for (float d = d0; d < d1 - 0.3f; d += 4) {
     const float length = std::min(4.0f, d1 - d);
-    Mesh& mesh = p.at(s, sign * d, sign * kPi / 2);
+    Mesh& mesh = p.at(s, sign * d, p.layout.across(side));
     if (style == kHedge)
       add_hedge(mesh, length, height, 0.7f, p.fresh());
     else
@@ -54,14 +54,44 @@ void plant_divider(Planter& p, int side, float s, float d0, float d1, int style,
   }
 }
 
+/// A paved area on the ground between s0..s1 and the distances d0..d1: drive, car park, island, tree pit.
+void plant_patch(Planter& p, int side, float s0, float s1, float d0, float d1, std::uint16_t raw) {
+  const Layout& l = p.layout;
+  const float sign = side == 0 ? 1.0f : -1.0f, step = 1.0f;
+  if (s1 - s0 < 0.3f || d1 - d0 < 0.3f) return;
+  Mesh& mesh = p.out.mesh;
+  mesh.place = Placement{};
+  mesh.part({raw, 0, Material::matte, l.ground_rho(raw) * p.between(0.85, 1.15), 0});
+  auto at = [&](float s, float d) { return l.at(s, sign * d) + Vec3{0, 0, 0.03f}; };
+  for (float s = s0; s < s1; s += step)
+    for (float d = d0; d < d1; d += step) {
+      const float s2 = std::min(s + step, s1), d2 = std::min(d + step, d1);
+      mesh.quad(at(s, d), at(s2, d), at(s2, d2), at(s, d2));
+    }
+}
+
+void plant_car_park(Planter& p, int side, float s, float length) {
+  const Layout& l = p.layout;
+  const float sign = side == 0 ? 1.0f : -1.0f, near = l.walk_end[side], far = l.front[side] + p.between(10, 18);
+  const double draw = p.rng.uniform();
+  plant_patch(p, side, s, s + length, near, far, draw < 0.6 ? kParking : draw < 0.8 ? kOtherGround : kSidewalk);
+  for (float d = near + 3; d < far - 3; d += 9.5f)
+    for (float x = s + 1.4f; x < s + length - 1.4f; x += 2.6f)
+      if (p.chance(0.5))
+        add_car(p.at(x, sign * d, l.across(p.chance(0.5) ? 0 : 1) + static_cast<float>(p.rng.normal()) * 0.04f),
+                {kCar, p.instance()}, p.fresh());
+      else if (p.rare_chance(0.03))
+        add_other_vehicle(p.at(x, sign * d, l.across(0)), {kOtherVehicle, p.instance()}, p.fresh());
+}
+
 void plant_front_garden(Planter& p, int side, float s, float length, float setback) {
   const Layout& l = p.layout;
   const float sign = side == 0 ? 1.0f : -1.0f, edge = l.walk_end[side];
   const float depth = setback - edge;
   if (depth < 0.8f) return;
-  const bool drive = depth > 4.5f && p.chance(0.2);
+  const bool drive = depth > 3.5f && p.chance(0.35);
   const float gate = drive ? 3.0f : 1.1f, gate_at = s + (p.chance(0.5) ? 0.3f : length - gate - 0.3f);
-  if (p.chance(0.72)) {
+  if (p.chance(0.82)) {
     const int style = boundary_style(p);
     const float height = boundary_height(p, style);
     plant_boundary(p, side, s, gate_at - s, edge + 0.15f, style, height);
@@ -70,8 +100,15 @@ void plant_front_garden(Planter& p, int side, float s, float length, float setba
       plant_boundary(p, side, s, length - gate, edge + 0.9f, kHedge, height * p.between(0.8, 1.4));
     if (p.chance(0.5)) plant_divider(p, side, s, edge + 0.2f, setback, style, height);
   }
-  if (drive)
-    add_car(p.at(gate_at + gate / 2, sign * (edge + 2.6f), sign * (p.chance(0.5) ? kPi / 2 : -kPi / 2)),
+  if (drive) {
+    const double draw = p.rng.uniform();
+    plant_patch(p, side, gate_at, gate_at + gate, edge, setback + 5,
+                draw < 0.45  ? kParking
+                : draw < 0.8 ? kSidewalk
+                             : kOtherGround);
+  }
+  if (drive && depth > 4.5f && p.chance(0.5))
+    add_car(p.at(gate_at + gate / 2, sign * (edge + 2.6f), p.layout.across(p.chance(0.5) ? 0 : 1)),
             {kCar, p.instance()}, p.fresh());
   const std::uint16_t raw = l.strip(sign * (edge + depth / 2)).raw;
   const bool green = raw == kTerrain;
@@ -119,7 +156,7 @@ void plant_town_side(Planter& p, int side) {
     }
     if (crossing) continue;
     const float setback = l.front[side] + (rows ? 0.05f : p.between(0, 2.5));
-    const bool built = p.chance(urban ? 0.8 : 0.68);
+    const bool built = p.chance(urban ? 0.85 : 0.77);
     if (built) {
       const float gap = rows ? (p.chance(0.15) ? 3.0f : 0.0f) : p.between(2.5, 6);
       const House house{length - gap, p.between(8, 12), static_cast<int>(p.rng.integer(urban ? 2 : 1, urban ? 5 : 3)),
@@ -131,7 +168,10 @@ void plant_town_side(Planter& p, int side) {
       }
       plant_front_garden(p, side, s, length, setback);
       plant_back_garden(p, side, s, length, setback + house.depth + 1);
-    } else {  // an empty lot: green, or a car park
+    } else if (p.chance(0.25)) {
+      plant_car_park(p, side, s, length);
+      plant_boundary(p, side, s, length, l.front[side] + 19, boundary_style(p), p.between(1.0, 2.2));
+    } else {  // a green lot
       if (p.chance(0.7))
         plant_boundary(p, side, s, length, l.walk_end[side] + 0.2f, boundary_style(p), p.between(0.8, 2.0));
       plant_bushes(p, static_cast<int>(p.rng.integer(5, 14)), s, s + length, sign * (l.walk_end[side] + 1),
@@ -150,7 +190,8 @@ void plant_avenue(Planter& p, int side) {
   const float sign = side == 0 ? 1.0f : -1.0f;
   // Trees stand in the verge where there is one, else in holes of the pavement.
   const float verge = l.walk_begin[side] - l.half_width - l.parking[side];
-  if (verge > 0.5f && p.chance(0.45))  // planted verge
+  const bool beside_ego = side == 1 && l.walk_begin[side] - verge / 2 < std::abs(l.ego_lane) + 3.5f;
+  if (verge > 0.5f && p.chance(beside_ego ? 0.1 : 0.4))  // planted verge
     for (float s = l.s_begin; s < l.s_end;) {
       const float length = p.between(4, 25);
       if (p.chance(0.5))
@@ -163,7 +204,8 @@ void plant_avenue(Planter& p, int side) {
   const float size = p.between(0.05, 0.7), step = p.between(7, 16);
   for (float s = l.s_begin + p.between(1, step); s < l.s_end; s += step * p.between(0.9, 1.1))
     if (!l.in_side_street(s, 1)) {
-      plant_tree(p, s, sign * d, size * 0.7f, size * 1.2f);
+      plant_tree(p, s, sign * d, size * 0.7f, size * 1.2f, true);
+      if (verge <= 0.5f) plant_patch(p, side, s - 0.7f, s + 0.7f, d - 0.5f, d + 0.6f, kTerrain);
       if (verge > 0.5f && p.chance(0.35))
         add_bush(p.at(s + p.between(1, 3), sign * d), p.between(0.4, 1.0), verge * 0.7f, p.fresh());
     }
@@ -195,6 +237,27 @@ void plant_boundary(Planter& p, int side, float s, float length, float distance,
   }
 }
 
+void plant_background(Planter& p) {
+  const Layout& l = p.layout;
+  for (int side = 0; side < 2; ++side) {
+    const float sign = side == 0 ? 1.0f : -1.0f, from = l.front[side] + 9;
+    for (float s = l.s_begin; s < l.s_end;) {
+      const float length = p.between(10, 40);
+      const double draw = p.rng.uniform();
+      const float d = p.between(from, Layout::kExtent - 20);
+      if (draw < 0.5) {  // a row or group of tall trees
+        for (float x = s; x < s + length; x += p.between(2, 6))
+          if (!l.in_side_street(x, 1)) plant_tree(p, x, sign * (d + p.between(-4, 4)), 0.5f, 1.0f);
+        plant_bushes(p, static_cast<int>(length * 0.4f), s, s + length, sign * (d - 3), sign * (d + 5), 3.5f);
+      } else if (draw < (l.kind == StreetKind::highway ? 0.55 : 0.75) && !l.in_side_street(s + 6, 7)) {
+        const House house{p.between(9, 16), p.between(8, 14), static_cast<int>(p.rng.integer(2, 5)), false};
+        add_house(p.facing(side, s, house.length, d + 6), house, p.fresh());
+      }
+      s += length * 0.7f;
+    }
+  }
+}
+
 void plant_town(Planter& p) {
   for (int side = 0; side < 2; ++side) {
     plant_town_side(p, side);
@@ -205,17 +268,17 @@ void plant_town(Planter& p) {
 void plant_country(Planter& p) {
   const Layout& l = p.layout;
   for (int side = 0; side < 2; ++side) {
-    const float sign = side == 0 ? 1.0f : -1.0f, edge = l.walk_end[side] + 0.4f;
+    const float sign = side == 0 ? 1.0f : -1.0f, edge = l.walk_end[side] + p.between(0.4, 2.0);
     const bool poles = p.chance(0.4);
     for (float s = l.s_begin; s < l.s_end; s += 12) {  // unmown strips
-      if (p.chance(0.55)) plant_boundary(p, side, s, 12, edge + p.between(0.6, 2.0), kGrass, p.between(0.3, 1.1));
-      if (p.chance(0.55)) plant_boundary(p, side, s, 12, edge + p.between(2.0, 7.0), kGrass, p.between(0.4, 1.4));
+      if (p.chance(0.6)) plant_boundary(p, side, s, 12, edge + p.between(0.6, 2.0), kGrass, p.between(0.3, 1.1));
+      if (p.chance(0.6)) plant_boundary(p, side, s, 12, edge + p.between(2.0, 6.0), kGrass, p.between(0.4, 1.4));
     }
     for (float s = l.s_begin; s < l.s_end;) {
       const float length = p.between(12, 45);
       const double draw = p.rng.uniform();
       if (draw < 0.27) {
-        plant_wood(p, side, s, length, edge + p.between(0.5, 6));
+        plant_wood(p, side, s, length, edge + p.between(0.5, 4));
       } else if (draw < 0.47) {
         plant_boundary(p, side, s, length, edge + p.between(0.3, 2.5), kHedge, p.between(0.9, 2.6));
         if (p.chance(0.5)) plant_tree(p, s + length / 2, sign * (edge + 4), 0.2f, 1.0f);
@@ -303,7 +366,7 @@ void plant_side_streets(Planter& p) {
         for (float d = l.front[side] + 1; d < 40; d += p.between(5.5, 12))
           if (p.chance(0.15))
             add_car(
-                p.at(street.s + bank * (street.half_width - 0.95f), sign * d, (p.chance(0.5) ? 1.0f : -1.0f) * kPi / 2),
+                p.at(street.s + bank * (street.half_width - 0.95f), sign * d, p.layout.across(p.chance(0.5) ? 0 : 1)),
                 {kCar, p.instance()}, p.fresh());
         if (p.rare_chance(0.25))
           add_traffic_sign(

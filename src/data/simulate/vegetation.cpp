@@ -32,10 +32,11 @@ Vec3 add_stem(Mesh& mesh, float height, float radius, Rng& rng) {
 
 }  // namespace
 
-void add_tree(Mesh& mesh, float size, Rng rng) {
+void add_tree(Mesh& mesh, float size, bool trimmed, Rng rng) {
   const float radius = 0.05f + 0.25f * size * between(rng, 0.6, 1.2);
   // Garden trees and self-sown ones branch near the ground.
-  const float stem = rng.chance(0.4) ? between(rng, 0.3, 1.3) : 1.2f + 1.8f * size + between(rng, 0, 1.3);
+  const float stem = !trimmed && rng.chance(0.4) ? between(rng, 0.3, 1.3)
+                                                 : (trimmed ? 2.2f : 1.2f) + 1.8f * size + between(rng, 0, 1.3);
   const float crown = 0.8f + 3.2f * size * between(rng, 0.7, 1.2), tall = crown * between(rng, 0.8, 1.5);
   mesh.part(bark(rng));
   const Vec3 fork = add_stem(mesh, stem, radius, rng);
@@ -51,7 +52,7 @@ void add_tree(Mesh& mesh, float size, Rng rng) {
   if (rng.chance(0.08)) return;  // bare
   mesh.part(leaves(rng));
   const int clusters = 4 + static_cast<int>(7 * size) + static_cast<int>(rng.integer(0, 3));
-  const float density = between(rng, 1.2, 3.2), gap = between(rng, 0.45, 0.8), grain = between(rng, 0.3, 0.7);
+  const float density = between(rng, 1.8, 4.5), gap = between(rng, 0.4, 0.75), grain = between(rng, 0.3, 0.7);
   const Vec3 middle = fork + Vec3{0, 0, tall * 0.75f};
   for (int k = 0; k < clusters; ++k) {
     const float angle = between(rng, 0, 6.28), out = crown * std::sqrt(between(rng, 0, 0.6));
@@ -89,12 +90,12 @@ void add_conifer(Mesh& mesh, float size, Rng rng) {
 
 void add_bush(Mesh& mesh, float height, float width, Rng rng) {
   mesh.part(leaves(rng));
-  const int clusters = static_cast<int>(rng.integer(2, 5));
+  const int clusters = static_cast<int>(rng.integer(3, 7));
   const float density = between(rng, 4, 12), gap = between(rng, 0.15, 0.55);
   for (int k = 0; k < clusters; ++k) {
-    const float h = height * between(rng, 0.6, 1.0), r = width * between(rng, 0.3, 0.55);
+    const float h = height * between(rng, 0.5, 1.0), r = width * between(rng, 0.22, 0.5);
     Blob blob;
-    blob.center = polar(width * 0.35f * between(rng, 0, 1), between(rng, 0, 6.28), h * 0.45f);
+    blob.center = polar(width * 0.45f * std::sqrt(between(rng, 0, 1)), between(rng, 0, 6.28), h * 0.45f);
     blob.radius = {r, r * between(rng, 0.75, 1.3), h * 0.55f};
     blob.density = density;
     blob.gap = gap;
