@@ -45,7 +45,7 @@ Sensor::Sensor(Rng rng) {
   height = 1.73f + std::clamp(normal(0.04), -0.12f, 0.12f);
   pitch = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
   roll = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
-  noise = uniform(0.005, 0.011);
+  noise = uniform(0.004, 0.010);
   intensity = std::exp(normal(0.12));
   sensitivity = normal(0.35);
   mixed = uniform(0.05, 0.3);
@@ -122,7 +122,7 @@ Surface ground_surface(const View& view, const Hit& hit, Vec3 direction, Rng& rn
   surface.cosine = std::abs(dot(hit.normal, direction));
   if (hit.ground_raw == kTerrain) {
     // Blades stop the ray before the soil does; they are taller in patches.
-    const float grass = 0.015f + 0.16f * std::max(0.0f, value_noise(hit.s * 0.25f, hit.d * 0.25f, 23, 9u) - 0.4f);
+    const float grass = 0.01f + 0.11f * std::max(0.0f, value_noise(hit.s * 0.25f, hit.d * 0.25f, 23, 9u) - 0.4f);
     const float lift = grass * static_cast<float>(rng.uniform());
     surface.shift = -std::min(lift / std::max(surface.cosine, 0.05f), 1.2f);
     surface.cosine = std::max(surface.cosine, static_cast<float>(rng.uniform(0.2, 0.9)));

@@ -33,7 +33,7 @@ Vec3 add_stem(Mesh& mesh, float height, float radius, Rng& rng) {
 }  // namespace
 
 void add_tree(Mesh& mesh, float size, bool trimmed, Rng rng) {
-  const float radius = 0.05f + 0.25f * size * between(rng, 0.6, 1.2);
+  const float radius = 0.05f + 0.16f * size * between(rng, 0.6, 1.2);
   // Garden trees and self-sown ones branch near the ground.
   const float stem = !trimmed && rng.chance(0.4) ? between(rng, 0.3, 1.3)
                                                  : (trimmed ? 2.2f : 1.2f) + 1.8f * size + between(rng, 0, 1.3);
