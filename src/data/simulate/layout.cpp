@@ -167,7 +167,7 @@ void Layout::plan_town(Rng& rng) {
     walk_begin[side] = strips[side].back().end;
     float walk = urban ? between(rng, 2.4, 6.5) : between(rng, 2.0, 4.6);
     // The pavement on the ego vehicle's own side: walls and hedges right beside the sensor are the exception.
-    if (side == 1) walk = std::max(walk, std::abs(ego_lane) + between(rng, 4.0, 7.5) - walk_begin[side]);
+    if (side == 1) walk = std::max(walk, std::abs(ego_lane) + between(rng, 4.5, 8.5) - walk_begin[side]);
     add(side, walk, kerb, kSidewalk);
     walk_end[side] = strips[side].back().end;
     float yard = urban ? (rng.chance(0.7) ? 0.0f : between(rng, 1, 6)) : between(rng, 1.5, 7.5);

@@ -31,9 +31,9 @@ void check(const StreetOptions& o) {
 StreetKind choose_kind(StreetKind wanted, Rng rng) {
   if (wanted != StreetKind::mixed) return wanted;
   const double draw = rng.uniform();
-  if (draw < 0.6) return StreetKind::residential;
-  if (draw < 0.79) return StreetKind::urban;
-  return draw < 0.96 ? StreetKind::country : StreetKind::highway;
+  if (draw < 0.58) return StreetKind::residential;
+  if (draw < 0.75) return StreetKind::urban;
+  return draw < 0.95 ? StreetKind::country : StreetKind::highway;
 }
 
 sim::Layout make_layout(const StreetOptions& o, const Rng& rng) {
