@@ -34,3 +34,5 @@ endif()
 add_test(NAME downstream.installed_tree COMMAND ${CMAKE_COMMAND} -DBUILD=${CMAKE_BINARY_DIR}
   -DCXX=${CMAKE_CXX_COMPILER} -DVERSION=${PROJECT_VERSION} -P ${CMAKE_CURRENT_SOURCE_DIR}/downstream/run.cmake)
 set_tests_properties(downstream.installed_tree PROPERTIES TIMEOUT 300)
+
+add_subdirectory(cli)

@@ -1,0 +1,271 @@
+// Every subcommand does what its help says.
+#include <fstream>
+#include <numeric>
+
+#include "cli/program.h"
+#include "data/formats/formats.h"
+#include "data/formats/npy_array.h"
+#include "rarefy/builder.h"
+#include "rarefy/model.h"
+
+namespace rarefy::test {
+namespace {
+
+using testing::HasSubstr;
+
+TEST_F(Program, help_of_every_subcommand_has_examples) {
+  for (const char* command : {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench",
+                              "bench conv", "bench model"}) {
+    const Result help = run(std::string(command) + " --help");
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
+    EXPECT_EQ(help.err, "") << command;
+  }
+}
+
+TEST_F(Program, starts_in_less_than_50_ms) {
+  double best = 1;
+  for (int i = 0; i < 5; ++i) {
+    const Result version = run("--version");
+    EXPECT_EQ(version.code, 0);
+    EXPECT_EQ(version.out.rfind("rarefy ", 0), 0u) << version.out;
+    best = std::min(best, version.cpu_seconds);
+  }
+  EXPECT_LT(best, 0.05);
+}
+
+TEST_F(Program, info_says_what_this_machine_can_do) {
+  const auto json = run("info --json").json();
+  for (const char* field : {"version", "commit", "cpu", "isa", "variants", "peak_gflops", "build"})
+    EXPECT_TRUE(json.contains(field)) << field;
+  EXPECT_GT(json["peak_gflops"]["fp32"].get<double>(), 1.0);
+  int selected = 0;
+  for (const auto& variant : json["variants"]["conv"]) selected += variant["selected"].get<bool>();
+  EXPECT_EQ(selected, 1);
+  EXPECT_THAT(run("info").out, HasSubstr("GFLOP/s per core"));
+}
+
+TEST_F(Program, segment_labels_every_point) {
+  write_street("a.bin");
+  const Result result = run("segment a.bin --json --threads 1 --labels-out a.label --out a.ply --report a.html");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto scan = result.json()["scans"][0];
+  const auto points = scan["points"].get<std::int64_t>();
+  EXPECT_EQ(scan["file"], "a.bin");
+  EXPECT_EQ(points, load_scan(path("a.bin")).size());
+  EXPECT_GT(scan["voxels"].get<std::int64_t>(), 100);
+  for (const char* part : {"read", "voxelize", "maps", "network", "total"})
+    EXPECT_GE(scan["ms"][part].get<double>(), 0) << part;
+  std::int64_t counted = 0;
+  for (const auto& [name, count] : scan["classes"].items()) counted += count.get<std::int64_t>();
+  EXPECT_EQ(counted, points);
+  const auto labels = load_labels(path("a.label"), points);
+  for (const std::uint32_t raw : labels)
+    ASSERT_TRUE(raw == 0 || label_map("semantickitti").raw(label_map("semantickitti").training(raw)) == raw) << raw;
+  const Scan ply = load_scan(path("a.ply"));
+  EXPECT_EQ(ply.labels, labels);
+  EXPECT_EQ(ply.intensity.size(), labels.size());
+  EXPECT_GT(std::filesystem::file_size(path("a.html")), 500000u);
+}
+
+TEST_F(Program, segment_gives_the_same_labels_for_any_number_of_threads) {
+  write_street("a.bin");
+  ASSERT_EQ(run("segment a.bin --threads 1 --labels-out one.label").code, 0);
+  ASSERT_EQ(run("segment a.bin --threads 3 --labels-out three.label").code, 0);
+  EXPECT_EQ(load_labels(path("one.label")), load_labels(path("three.label")));
+}
+
+TEST_F(Program, segment_takes_folders_and_patterns) {
+  write_street("scans/a.bin");
+  write_street("scans/b.bin", false, 128);
+  for (const char* scans : {"scans", "'scans/*.bin'", "scans/a.bin scans/b.bin"}) {
+    const Result result = run(std::string("segment ") + scans + " --json --labels-out out --report pages");
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.json()["scans"].size(), 2u);
+    EXPECT_TRUE(std::filesystem::exists(path("out/a.label")) && std::filesystem::exists(path("pages/b.html"))) << scans;
+    std::filesystem::remove_all(path("out"));
+  }
+}
+
+TEST_F(Program, one_bad_scan_does_not_stop_the_others) {
+  write_street("a.bin");
+  write_street("c.bin");
+  std::ofstream(path("b.bin")) << "seventeen bytes!!";
+  const Result result = run("segment a.bin b.bin missing.bin c.bin --json");
+  EXPECT_EQ(result.code, 1);
+  EXPECT_EQ(result.json()["scans"].size(), 2u);
+  EXPECT_EQ(result.json()["failed"], 2);
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("rarefy: b.bin"));
+  EXPECT_THAT(result.err, HasSubstr("rarefy: missing.bin"));
+}
+
+TEST_F(Program, a_scan_without_intensity_is_segmented_with_a_note) {
+  write_street("a.bin");
+  const Scan scan = load_scan(path("a.bin"));
+  save_scan(path("plain.npy"), {.xyz = scan.xyz, .intensity = {}, .labels = {}, .notices = {}});
+  const Result result = run("segment plain.npy --json");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_FALSE(result.json()["scans"][0]["intensity"].get<bool>());
+  EXPECT_THAT(result.err, HasSubstr("rarefy: note: plain.npy: has no intensity"));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+}
+
+TEST_F(Program, points_that_are_not_finite_are_counted_and_refused_when_strict) {
+  write_street("a.bin");
+  Scan scan = load_scan(path("a.bin"));
+  scan.xyz[7] = std::numeric_limits<float>::quiet_NaN();
+  scan.xyz[90] = std::numeric_limits<float>::infinity();
+  save_scan(path("nan.bin"), scan);
+  const Result result = run("segment nan.bin --json --labels-out nan.label");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.json()["scans"][0]["points_not_finite"], 2);
+  EXPECT_THAT(result.err, HasSubstr("2 of"));
+  const auto labels = load_labels(path("nan.label"));
+  EXPECT_EQ(labels[2], 0u);
+  EXPECT_EQ(labels[30], 0u);
+  expect_error("segment nan.bin --strict --labels-out strict.label", 1, {"nan.bin"});
+}
+
+TEST_F(Program, eval_counts_every_labelled_point) {
+  write_street("set/a.bin", true);
+  write_street("set/b.bin", true, 128);
+  const auto json = run("eval set --json --scans").json();
+  EXPECT_EQ(json["scans"], 2);
+  std::int64_t confusion = 0, classes = 0, ranges = 0;
+  for (const auto& row : json["confusion"]) {
+    for (const auto& count : row) confusion += count.get<std::int64_t>();
+  }
+  for (const auto& c : json["per_class"]) classes += c["points"].get<std::int64_t>();
+  for (const auto& bin : json["by_range"]) ranges += bin["points"].get<std::int64_t>();
+  EXPECT_GT(confusion, 1000);
+  EXPECT_EQ(json["points"], confusion);
+  EXPECT_EQ(classes, confusion);
+  EXPECT_EQ(ranges, confusion);
+  EXPECT_EQ(json["per_scan"].size(), 2u);
+  double sum = 0;
+  int occurring = 0;
+  for (const auto& c : json["per_class"]) {
+    if (c["points"].get<std::int64_t>() == 0) continue;
+    sum += c["iou"].get<double>();
+    ++occurring;
+  }
+  EXPECT_EQ(json["classes"], occurring);
+  EXPECT_NEAR(json["miou"].get<double>(), sum / occurring, 1e-12);
+  EXPECT_THAT(run("eval set --confusion").out, HasSubstr("mIoU"));
+}
+
+TEST_F(Program, inspect_knows_the_published_networks) {
+  const std::pair<const char*, std::int64_t> expected[] = {{"1.0", 21723315}, {"0.64", 8771298}, {"0.5", 5435235}};
+  for (const auto& [width, parameters] : expected) {
+    const auto json = run(std::string("inspect --json --builder minkunet --width ") + width).json();
+    EXPECT_EQ(json["parameters"], parameters) << width;
+    EXPECT_GT(json["nodes"].get<int>(), 100);
+  }
+  const auto sized = run("inspect --json --builder minkunet --voxels 90695,64066,37870,18295,7527 --pairs "
+                         "301213,330888,273098,165613,77581")
+                         .json();
+  EXPECT_FALSE(sized["estimated"].get<bool>());
+  EXPECT_NEAR(sized["macs"].get<double>(), 137.1e9, 0.005 * 137.1e9);
+  EXPECT_TRUE(run("inspect --json --builder minkunet --voxels 90000").json()["estimated"].get<bool>());
+}
+
+TEST_F(Program, inspect_describes_a_file_and_counts_a_scan) {
+  write_street("a.bin");
+  const auto json = run("inspect net.safetensors --json --scan a.bin").json();
+  const auto segmented = run("segment a.bin --json").json()["scans"][0];
+  EXPECT_EQ(json["macs"], segmented["macs"]);
+  EXPECT_EQ(json["levels"][0]["voxels"], segmented["voxels"]);
+  EXPECT_EQ(json["pipeline"]["classes"].size(), 19u);
+  EXPECT_EQ(run("inspect --dot").out.rfind("digraph", 0), 0u);
+  EXPECT_THAT(run("inspect --text").out, HasSubstr("voxelize"));
+  ASSERT_EQ(run("inspect --builder minkunet_small --save again.safetensors").code, 0);
+  EXPECT_EQ(run("inspect again.safetensors --json").json()["parameters"], json["parameters"]);
+}
+
+TEST_F(Program, run_executes_a_graph_on_arrays) {
+  Builder b;
+  const ValueId x = b.sparse_input(2, 2, {1}, "x");
+  b.output("y", b.conv(x, {.channels = 1, .kernel = {3}, .name = "conv"}));
+  const Graph graph = b.build();
+  Weights weights = initial_weights(graph, 1);
+  auto w = weights.mutable_at("conv.weight").mutable_as<float>();
+  for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i);
+  Model(graph, weights).save(path("conv.safetensors"));
+  // Two neighbours along the last axis: offset (0, 1) is number 5, (0, -1) number 3, the centre number 4.
+  NpzFile input;
+  input.set("x.coords", NpyArray::of<std::int32_t>({2, 3}, std::vector<std::int32_t>{0, 5, 8, 0, 5, 7}));
+  input.set("x.features", NpyArray::of<float>({2, 2}, std::vector<float>{1, 10, 2, 20}));
+  input.write(path("in.npz"));
+  const Result result = run("run conv.safetensors --input in.npz --output out.npz --json --profile");
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_GE(result.json()["profile"].size(), 1u);
+  const NpzFile output = NpzFile::read(path("out.npz"));
+  EXPECT_THAT(output.at("y.coords").as<std::int32_t>(), testing::ElementsAre(0, 5, 7, 0, 5, 8));
+  const auto dot = [](int offset, float a, float c) {
+    return static_cast<float>(2 * offset) * a + static_cast<float>(2 * offset + 1) * c;
+  };
+  EXPECT_THAT(output.at("y.features").as<float>(),
+              testing::ElementsAre(dot(4, 2, 20) + dot(5, 1, 10), dot(4, 1, 10) + dot(3, 2, 20)));
+  expect_error("run conv.safetensors --input missing.npz", 1, {"missing.npz"});
+  NpzFile wrong;
+  wrong.set("z", NpyArray::of<float>({1, 1}, std::vector<float>{1}));
+  wrong.write(path("wrong.npz"));
+  expect_error("run conv.safetensors --input wrong.npz --output never.npz", 1, {"wrong.npz", "x.coords"});
+}
+
+TEST_F(Program, bench_conv_reports_consistent_figures) {
+  write_street("a.bin");
+  const auto json =
+      run("bench conv --scan a.bin --channels 8,16 --levels 0,2 --threads 1 --repetitions 2 --json").json();
+  ASSERT_EQ(json["rows"].size(), 12u);
+  EXPECT_GT(json["peak_gflops"]["fp32"].get<double>(), 1.0);
+  for (const auto& row : json["rows"]) {
+    const double cin = row["cin"].get<double>(), cout = row["cout"].get<double>(), pairs = row["pairs"].get<double>();
+    EXPECT_NEAR(row["gflops"].get<double>(), 2e-6 * pairs * cin * cout / row["ms"].get<double>(), 1e-6);
+    EXPECT_NEAR(row["of_peak"].get<double>(), row["gflops"].get<double>() / row["peak_gflops"].get<double>(), 1e-9);
+    EXPECT_GT(row["map_ms"].get<double>(), 0);
+  }
+}
+
+TEST_F(Program, bench_model_reports_consistent_figures) {
+  write_street("a.bin");
+  const auto json =
+      run("bench model --builder minkunet_small --scan a.bin --threads 2 --repetitions 2 --json --voxel 0.2").json();
+  const double total = json["ms"]["total"].get<double>();
+  EXPECT_NEAR(json["of_peak"].get<double>(),
+              2e-6 * json["macs"].get<double>() / total / (2 * json["peak_gflops"]["fp32"].get<double>()), 1e-9);
+  EXPECT_LE(json["ms"]["network"].get<double>(), total);
+  EXPECT_GT(json["peak_memory_mb"].get<double>(), 1);
+  EXPECT_GT(json["parameters"].get<std::int64_t>(), 1000);
+}
+
+TEST_F(Program, train_runs_the_program_beside_it) {
+  // A copy, so that what a build left beside the real one does not matter.
+  std::filesystem::copy_file(RAREFY_PROGRAM, path("rarefy"));
+  const Result missing = shell("PATH=/nowhere exec ./rarefy train --epochs 3");
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("rarefy: train needs the program rarefy-train"));
+  std::ofstream(path("rarefy-train")) << "#!/bin/sh\necho \"$@\"\nexit 7\n";
+  std::filesystem::permissions(path("rarefy-train"), std::filesystem::perms::owner_all);
+  const Result result = shell("exec ./rarefy train --help --epochs 3 data 'a b'");
+  EXPECT_EQ(result.code, 7);
+  EXPECT_EQ(result.out, "--help --epochs 3 data a b\n");
+}
+
+#ifdef RAREFY_HAS_SIMULATOR
+TEST_F(Program, simulate_writes_a_data_set_and_continues_it) {
+  const Result first = run("simulate lidar --out world --streets 1 --frames 1 --first-street 3 --seed 5 --json");
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(first.json()["written"], 1);
+  EXPECT_EQ(run("simulate lidar --out world --streets 1 --frames 1 --first-street 3 --seed 5 --json").json()["skipped"],
+            1);
+  const auto json = run("eval world --json").json();
+  EXPECT_EQ(json["scans"], 1);
+  EXPECT_GT(json["points"].get<std::int64_t>(), 50000);
+  expect_error("simulate lidar --streets 1", 2, {"--out"});
+}
+#endif
+
+}  // namespace
+}  // namespace rarefy::test
