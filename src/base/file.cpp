@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -83,11 +82,13 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) give_up(errno);
     return;
   }
-  static std::atomic<std::uint64_t> serial{0};  // only makes temporary names differ between threads
   const std::size_t slash = path_.rfind('/');
   const std::size_t stem = slash == std::string::npos ? 0 : slash + 1;
+  const auto self = reinterpret_cast<std::uintptr_t>(this);  // differs between files that are written at once
+  int attempt = 0;
   do {
-    temporary_ = fmt::format("{}.{}.{}-{}.tmp", path_.substr(0, stem), path_.substr(stem), ::getpid(), serial++);
+    temporary_ = fmt::format("{}.{}.{}-{:x}-{}.tmp", path_.substr(0, stem), path_.substr(stem, 100), ::getpid(), self,
+                             attempt++);
     descriptor_ = open_retrying(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) give_up(errno);

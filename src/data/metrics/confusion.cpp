@@ -10,7 +10,8 @@ namespace rarefy {
 ConfusionMatrix::ConfusionMatrix(int classes) : classes_(classes) {
   RAREFY_CHECK(classes >= 1 && classes < kIgnored, UsageError, "confusion matrix: {} classes, expected 1 to 254",
                classes);
-  counts_.assign(static_cast<std::size_t>((classes + 1) * (classes + 1)), 0);
+  const auto side = static_cast<std::size_t>(classes) + 1;
+  counts_.assign(side * side, 0);
 }
 
 std::size_t ConfusionMatrix::cell(std::uint8_t label, std::uint8_t prediction) const {
@@ -18,7 +19,7 @@ std::size_t ConfusionMatrix::cell(std::uint8_t label, std::uint8_t prediction) c
   RAREFY_CHECK((row < classes_ || label == kIgnored) && (column < classes_ || prediction == kIgnored), UsageError,
                "confusion matrix: label {} or prediction {} is no class; expected 0 to {} or {}", label, prediction,
                classes_ - 1, kIgnored);
-  return static_cast<std::size_t>(row * (classes_ + 1) + column);
+  return static_cast<std::size_t>(row) * (static_cast<std::size_t>(classes_) + 1) + static_cast<std::size_t>(column);
 }
 
 void ConfusionMatrix::add(std::span<const std::uint8_t> labels, std::span<const std::uint8_t> predictions) {

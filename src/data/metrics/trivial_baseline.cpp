@@ -37,7 +37,7 @@ std::uint8_t most_frequent(std::span<const std::int64_t> counts) {
 TrivialBaseline::TrivialBaseline(int classes) : classes_(classes) {
   RAREFY_CHECK(classes >= 1 && classes < kIgnored, UsageError, "trivial baseline: {} classes, expected 1 to 254",
                classes);
-  counts_.assign(static_cast<std::size_t>(kHeights * kRanges * classes), 0);
+  counts_.assign(std::size_t{kHeights} * kRanges * static_cast<std::size_t>(classes), 0);
 }
 
 void TrivialBaseline::fit(const Sample& sample) {
@@ -46,7 +46,7 @@ void TrivialBaseline::fit(const Sample& sample) {
     if (where < 0 || sample.labels[i] == kIgnored) continue;
     RAREFY_CHECK(sample.labels[i] < classes_, UsageError, "trivial baseline: label {} of {} classes", sample.labels[i],
                  classes_);
-    ++counts_[static_cast<std::size_t>(where * classes_ + sample.labels[i])];
+    ++counts_[static_cast<std::size_t>(where) * static_cast<std::size_t>(classes_) + sample.labels[i]];
   }
 }
 
