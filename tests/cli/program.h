@@ -1,5 +1,6 @@
 #pragma once
 /// Runs `rarefy` in a folder of its own.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

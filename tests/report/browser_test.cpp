@@ -145,6 +145,46 @@ TEST_F(Browser, draws_from_above_where_webgl_is_missing) {
   expect_drawn(open(scan_page(s.report), "--disable-gpu --disable-3d-apis"), "2d", s.street.labels.size());
 }
 
+/// Presses every button, drags, zooms, types; then says so.
+std::string with_a_busy_user(std::string html) {
+  const std::string script = R"(<script>
+    var viewer = document.getElementById('viewer'), canvas = viewer.querySelector('canvas');
+    var send = function (type, x, y, more) {
+      canvas.dispatchEvent(new PointerEvent(type, Object.assign({ pointerId: 1, clientX: x, clientY: y, bubbles: true }, more)));
+    };
+    canvas.setPointerCapture = function () {};
+    [{}, { shiftKey: true }, { button: 2 }].forEach(function (more) {
+      send('pointerdown', 300, 300, more); send('pointermove', 340, 280, more); send('pointerup', 340, 280, more);
+    });
+    send('pointerdown', 300, 300); send('pointerdown', 400, 300, { pointerId: 2 });
+    send('pointermove', 420, 300, { pointerId: 2 }); send('pointerup', 420, 300, { pointerId: 2 }); send('pointerup', 300, 300);
+    canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: 120, cancelable: true }));
+    ['ArrowLeft', 'ArrowUp', '+', '-', '0', 'x'].forEach(function (key) { canvas.dispatchEvent(new KeyboardEvent('keydown', { key: key })); });
+    viewer.querySelectorAll('button').forEach(function (button) { button.click(); });
+    viewer.querySelector('.legend li button').dispatchEvent(new MouseEvent('dblclick'));
+    var slider = viewer.querySelector('input'); slider.value = 2; slider.dispatchEvent(new Event('input'));
+    var on = viewer.querySelectorAll('.legend li button[aria-pressed=true]').length;
+    setTimeout(function () { viewer.dataset.user = 'done, classes shown: ' + on; }, 300);
+  </script>)";
+  return html.insert(html.rfind("</body>"), script);
+}
+
+TEST_F(Browser, every_control_works_in_both_views) {
+  const std::string html = with_a_busy_user(scan_page(sample(true).report));
+  for (const char* flags : {"--use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist",
+                            "--disable-gpu --disable-3d-apis"}) {
+    const std::string document = open(html, flags);
+    EXPECT_EQ(document.find("CONSOLE"), std::string::npos) << document.substr(0, 1500);
+    EXPECT_NE(document.find("data-user=\"done, classes shown: 1\""), std::string::npos) << flags;
+  }
+}
+
+TEST_F(Browser, an_error_on_the_console_is_noticed) {
+  std::string html = scan_page(sample(false).report);
+  html.insert(html.rfind("</body>"), "<script>undefined_function();</script>");
+  EXPECT_NE(open(html, "--disable-gpu --disable-3d-apis").find("CONSOLE"), std::string::npos);
+}
+
 TEST_F(Browser, a_page_without_points_is_silent) {
   ScanReport report;
   expect_drawn(open(scan_page(report), "--disable-gpu --disable-3d-apis"), "2d", 0);
