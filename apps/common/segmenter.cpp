@@ -68,8 +68,6 @@ std::vector<std::uint8_t> Segmenter::class_indices(std::span<const std::uint32_t
 
 const LabelMap* label_map_of(const Pipeline& pipeline) {
   if (pipeline.label_map.empty()) return nullptr;
-  if (pipeline.label_map == "semantic_kitti") return &label_map("semantickitti");
-  if (pipeline.label_map == "spvnas") return &label_map("semantickitti-spvnas");
   return &label_map(pipeline.label_map);
 }
 

@@ -116,9 +116,6 @@ std::span<const LabelMap> label_maps() {
 }
 
 const LabelMap& label_map(std::string_view name) {
-  // Spellings of early callers.
-  if (name == "semantickitti") name = "semantic_kitti";
-  if (name == "semantickitti-spvnas") name = "spvnas";
   std::string known;
   for (const LabelMap& map : label_maps()) {
     if (map.name() == name) return map;
