@@ -1,4 +1,5 @@
 // rarefy info: what this binary is and what this machine can do.
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <memory>
@@ -15,13 +16,48 @@
 #include "kernels/conv.h"
 #include "kernels/cpu/peak.h"
 #include "rarefy/error.h"
+#include "rarefy/graph.h"
 
 namespace rarefy::cli::commands {
 namespace {
 
 struct Options {
   bool json = false;
+  bool ops = false;
 };
+
+std::string attribute_text(const Attribute& attribute) {
+  return std::visit([](const auto& value) { return nlohmann::json(value).dump(); }, attribute);
+}
+
+/// What a graph may be made of: the op table.
+nlohmann::ordered_json list_ops() {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const auto& [name, op] : OpSet::builtin().all()) {
+    nlohmann::ordered_json attributes = nlohmann::ordered_json::array();
+    for (const AttributeSpec& spec : op->attributes)
+      attributes.push_back({{"name", spec.name},
+                            {"default", spec.default_value ? attribute_text(*spec.default_value) : "(required)"},
+                            {"doc", spec.doc}});
+    all.push_back({{"name", name},
+                   {"doc", op->doc},
+                   {"inputs", op->inputs},
+                   {"variadic", op->variadic},
+                   {"outputs", op->outputs},
+                   {"attributes", attributes}});
+  }
+  return all;
+}
+
+void print_ops(const nlohmann::ordered_json& ops) {
+  for (const auto& op : ops) {
+    const auto list = [&](const char* key) { return fmt::format("{}", fmt::join(op[key].get<std::vector<std::string>>(), ", ")); };
+    print("{}\n  {}\n  in: {}{}; out: {}\n", op["name"].get<std::string>(), op["doc"].get<std::string>(), list("inputs"),
+          op["variadic"].get<bool>() ? ", ..." : "", list("outputs"));
+    for (const auto& a : op["attributes"])
+      print("  {} = {}   {}\n", a["name"].get<std::string>(), a["default"].get<std::string>(), a["doc"].get<std::string>());
+  }
+}
 
 nlohmann::ordered_json variants() {
   const ConvVariant& selected = select_conv_variant();
@@ -97,10 +133,15 @@ void info(CLI::App& command) {
   command.description("Version, commit, CPU, kernel variants, measured peak, build options");
   set_examples(
       command,
-      "  rarefy info\n  rarefy info --json\n  RAREFY_ISA=avx2 rarefy info        what a forced variant reaches\n");
+      "  rarefy info\n  rarefy info --json\n  rarefy info --ops                   what a model file may contain\n  RAREFY_ISA=avx2 rarefy info        what a forced variant reaches\n");
   auto options = std::make_shared<Options>();
   add_json(command, options->json);
+  command.add_flag("--ops", options->ops, "List the ops that graphs are made of, with inputs, attributes and defaults");
   command.callback([options] {
+    if (options->ops) {
+      options->json ? print_json(list_ops()) : print_ops(list_ops());
+      return;
+    }
     const auto json = gather();
     if (options->json) {
       print_json(json);
