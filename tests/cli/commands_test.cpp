@@ -61,7 +61,7 @@ TEST_F(Program, segment_labels_every_point) {
   EXPECT_EQ(counted, points);
   const auto labels = load_labels(path("a.label"), points);
   for (const std::uint32_t raw : labels)
-    ASSERT_TRUE(raw == 0 || label_map("semantickitti").raw(label_map("semantickitti").training(raw)) == raw) << raw;
+    ASSERT_TRUE(raw == 0 || label_map("semantic_kitti").raw(label_map("semantic_kitti").training(raw)) == raw) << raw;
   const Scan ply = load_scan(path("a.ply"));
   EXPECT_EQ(ply.labels, labels);
   EXPECT_EQ(ply.intensity.size(), labels.size());

@@ -104,7 +104,7 @@ void Program::write_street(const std::string& name, bool labels, int azimuths) c
   save_scan(path(name), {.xyz = street.xyz, .intensity = street.intensity, .labels = {}, .notices = {}});
   if (!labels) return;
   std::vector<std::uint32_t> raw;
-  for (const std::uint8_t label : street.truth) raw.push_back(label_map("semantickitti").raw(label));
+  for (const std::uint8_t label : street.truth) raw.push_back(label_map("semantic_kitti").raw(label));
   save_labels(path(name.substr(0, name.find_last_of('.')) + ".label"), raw);
 }
 
