@@ -244,19 +244,14 @@ std::int64_t Context::memory_bytes() const {
   std::size_t bytes = 0;
   for (const AlignedBuffer& b : c.buffers) bytes += b.capacity();
   for (const AlignedBuffer& b : c.input_buffers) bytes += b.capacity();
-  const auto vector_bytes = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
+  const auto add_sizes = [&bytes](const auto& values) {
+    for (const auto& value : values)
+      if (value) bytes += static_cast<std::size_t>(value->memory_bytes());
+  };
   for (const auto& space : c.geometry.spaces)
-    if (space) bytes += vector_bytes(space->own.keys) + vector_bytes(space->sample_begin);
-  for (const auto& map : c.geometry.maps) {
-    if (!map) continue;
-    bytes += static_cast<std::size_t>(map->memory_bytes());
-  }
-  for (const auto& index : c.geometry.indices) {
-    if (!index) continue;
-    bytes += vector_bytes(index->coords.keys) + vector_bytes(index->voxel_of_point) + vector_bytes(index->point_order) +
-             vector_bytes(index->point_begin);
-    for (const auto& scratch : index->scratch) bytes += vector_bytes(scratch);
-  }
+    if (space) bytes += static_cast<std::size_t>(space->own.memory_bytes()) + space->sample_begin.capacity() * sizeof(std::int64_t);
+  add_sizes(c.geometry.maps);
+  add_sizes(c.geometry.indices);
   return static_cast<std::int64_t>(bytes);
 }
 

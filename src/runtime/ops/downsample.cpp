@@ -1,21 +1,7 @@
-#include "graph/infer.h"
-#include "runtime/op.h"
+#include "runtime/site_step.h"
 
 namespace rarefy::runtime::ops {
 
-RuntimeOp downsample() {
-  RuntimeOp op;
-  op.kind = "maps";
-  op.run = [](const RunArgs& args) {
-    const Node& node = *args.node;
-    const SpaceValue& from = args.space(node.inputs[0]);
-    SpaceValue& to = args.space(node.outputs[0]);
-    rarefy::downsample(*from.coords, kernel_shape(node, from.coords->dims), *args.executor, to.own);
-    to.coords = &to.own;
-    to.rows = to.own.rows();
-    to.sample_begin.assign(to.own.batch_begin.begin(), to.own.batch_begin.end());
-  };
-  return op;
-}
+RuntimeOp downsample() { return site_op(rarefy::downsample); }
 
 }  // namespace rarefy::runtime::ops
