@@ -23,6 +23,13 @@ if(mentions)
   message(FATAL_ERROR "the installed configuration names the build folder: ${mentions}")
 endif()
 
+# The installed program finds what it needs from where it was put, and needs no LibTorch.
+run("the installed program" ${work}/prefix/bin/rarefy info --json)
+execute_process(COMMAND ldd ${work}/prefix/bin/rarefy OUTPUT_VARIABLE needed)
+if(needed MATCHES "libtorch|libc10|not found")
+  message(FATAL_ERROR "the installed program needs what it should not: ${needed}")
+endif()
+
 run("configuring" ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}/build -G Ninja -DCMAKE_CXX_COMPILER=${CXX}
   -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${work}/prefix -DWANTED=${VERSION})
 run("building" ${CMAKE_COMMAND} --build ${work}/build)
