@@ -51,11 +51,14 @@ nlohmann::ordered_json list_ops() {
 
 void print_ops(const nlohmann::ordered_json& ops) {
   for (const auto& op : ops) {
-    const auto list = [&](const char* key) { return fmt::format("{}", fmt::join(op[key].get<std::vector<std::string>>(), ", ")); };
-    print("{}\n  {}\n  in: {}{}; out: {}\n", op["name"].get<std::string>(), op["doc"].get<std::string>(), list("inputs"),
-          op["variadic"].get<bool>() ? ", ..." : "", list("outputs"));
+    const auto list = [&](const char* key) {
+      return fmt::format("{}", fmt::join(op[key].get<std::vector<std::string>>(), ", "));
+    };
+    print("{}\n  {}\n  in: {}{}; out: {}\n", op["name"].get<std::string>(), op["doc"].get<std::string>(),
+          list("inputs"), op["variadic"].get<bool>() ? ", ..." : "", list("outputs"));
     for (const auto& a : op["attributes"])
-      print("  {} = {}   {}\n", a["name"].get<std::string>(), a["default"].get<std::string>(), a["doc"].get<std::string>());
+      print("  {} = {}   {}\n", a["name"].get<std::string>(), a["default"].get<std::string>(),
+            a["doc"].get<std::string>());
   }
 }
 
@@ -131,9 +134,9 @@ void print_text(const nlohmann::ordered_json& j) {
 
 void info(CLI::App& command) {
   command.description("Version, commit, CPU, kernel variants, measured peak, build options");
-  set_examples(
-      command,
-      "  rarefy info\n  rarefy info --json\n  rarefy info --ops                   what a model file may contain\n  RAREFY_ISA=avx2 rarefy info        what a forced variant reaches\n");
+  set_examples(command,
+               "  rarefy info\n  rarefy info --json\n  rarefy info --ops                   what a model file may "
+               "contain\n  RAREFY_ISA=avx2 rarefy info        what a forced variant reaches\n");
   auto options = std::make_shared<Options>();
   add_json(command, options->json);
   command.add_flag("--ops", options->ops, "List the ops that graphs are made of, with inputs, attributes and defaults");

@@ -10,17 +10,17 @@
 
 namespace rarefy {
 
-/// Where even kernels and strided convolutions put their outputs: `block` as MinkowskiEngine, `padded` as spconv and dense
-/// convolution. See docs/coordinates.md.
+/// Where even kernels and strided convolutions put their outputs: `block` as MinkowskiEngine, `padded` as spconv and
+/// dense convolution. See docs/coordinates.md.
 enum class Rule : std::uint8_t { block, padded };
 
 /// Options of a convolution; one number for all axes, or one per axis.
 struct ConvOptions {
-  std::int64_t channels = 0;                 ///< output channels
+  std::int64_t channels = 0;  ///< output channels
   std::vector<std::int64_t> kernel = {3};
   std::vector<std::int64_t> stride = {1};
   std::vector<std::int64_t> dilation = {1};
-  std::vector<std::int64_t> padding = {0};   ///< padded rule only
+  std::vector<std::int64_t> padding = {0};  ///< padded rule only
   Rule rule = Rule::block;
   bool bias = false;
   std::string name = {};
@@ -54,8 +54,8 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Features of voxels from those of points; reduction is "mean", "first" or "max".
   ValueId reduce(ValueId point_features, ValueId index, std::string reduction = "mean");
   /// Columns (x[columns[i]] - offset[i]) * scale[i].
-  ValueId select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset, std::vector<double> scale,
-                         std::string name = {});
+  ValueId select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset,
+                         std::vector<double> scale, std::string name = {});
   /// Voxel features (or labels) back to points; points without a voxel get `fill`.
   ValueId gather(ValueId x, ValueId index, double fill = 0.0, std::string name = {});
 

@@ -10,14 +10,14 @@
 namespace rarefy {
 
 /// Non-owning reference to a callable; valid while the callable lives (that is: during the call it is passed to).
-template <class Signature> class FunctionRef;
+template <class Signature>
+class FunctionRef;
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, FunctionRef>>>
   FunctionRef(F&& f)  // NOLINT
-      : object_(const_cast<void*>(static_cast<const void*>(&f))),
-        call_([](void* object, Args... args) -> R {
+      : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);
         }) {}
   R operator()(Args... args) const { return call_(object_, std::forward<Args>(args)...); }
@@ -36,8 +36,8 @@ class RAREFY_API Executor {
   virtual int concurrency() const = 0;
   /// Calls `f(part, worker)` once for each part in [0, parts), in any order, and returns when all are done.
   /// Two calls that run at the same time have different `worker` numbers in [0, concurrency()).
-  /// The first exception that a part throws is rethrown here after all started parts ended; parts not started are dropped.
-  /// Not reentrant: `f` must not call parallel_for of the same executor.
+  /// The first exception that a part throws is rethrown here after all started parts ended; parts not started are
+  /// dropped. Not reentrant: `f` must not call parallel_for of the same executor.
   virtual void parallel_for(std::int64_t parts, FunctionRef<void(std::int64_t part, int worker)> f) = 0;
 };
 

@@ -37,11 +37,11 @@ struct SymbolicSize {
 /// What is known of a value before anything runs.
 struct ValueType {
   ValueKind kind = ValueKind::features;
-  ValueId space = -1;          ///< features, index: the space of the rows; map: the input space; space: itself
-  ValueId target = -1;         ///< map: the output space; index: the space that is pointed into
-  std::int64_t channels = 0;   ///< features: columns; map: kernel volume K
-  Dtype dtype = Dtype::f32;    ///< features
-  int dims = 0;                ///< space: 1 to 4; 0 = rows without coordinates (points)
+  ValueId space = -1;                ///< features, index: the space of the rows; map: the input space; space: itself
+  ValueId target = -1;               ///< map: the output space; index: the space that is pointed into
+  std::int64_t channels = 0;         ///< features: columns; map: kernel volume K
+  Dtype dtype = Dtype::f32;          ///< features
+  int dims = 0;                      ///< space: 1 to 4; 0 = rows without coordinates (points)
   std::vector<std::int64_t> stride;  ///< space: stride per axis in finest voxels
   bool operator==(const ValueType&) const = default;
 };
@@ -70,8 +70,8 @@ struct RAREFY_API Node {
 /// A value: its type and where it comes from.
 struct Value {
   ValueType type;
-  std::int32_t node = -1;    ///< producer
-  std::int32_t output = 0;   ///< which of the producer's outputs
+  std::int32_t node = -1;   ///< producer
+  std::int32_t output = 0;  ///< which of the producer's outputs
 };
 
 /// A graph output by name.
@@ -126,15 +126,16 @@ using Sizes = std::map<ValueId, std::int64_t>;
 RAREFY_API std::int64_t multiply_adds(const Graph& graph, const Node& node, const Sizes& sizes);
 RAREFY_API std::int64_t multiply_adds(const Graph& graph, const Sizes& sizes);
 
-// ---- what an op means ------------------------------------------------------------------------------------------------
+// ---- what an op means
+// ------------------------------------------------------------------------------------------------
 
 /// A parameter that a node needs.
 struct ParameterSpec {
   enum class Init : std::uint8_t { zeros, ones, kaiming_uniform };
-  std::string suffix;                ///< appended to the node's name: "weight", "bias", "running_mean"
+  std::string suffix;  ///< appended to the node's name: "weight", "bias", "running_mean"
   std::vector<std::int64_t> shape;
   Init init = Init::zeros;
-  std::int64_t fan_in = 1;           ///< kaiming_uniform: U(-1, 1) / sqrt(fan_in), as in the published MinkUNet
+  std::int64_t fan_in = 1;  ///< kaiming_uniform: U(-1, 1) / sqrt(fan_in), as in the published MinkUNet
   bool trainable = true;
 };
 
@@ -186,15 +187,15 @@ struct OpExample;
 /// Everything that an op means. One per file of src/graph/ops; users add their own to an OpSet.
 struct OpDef {
   std::string name;
-  std::string doc;                       ///< one sentence and the source
-  std::vector<std::string> inputs;       ///< "x: features", for documentation and arity
-  bool variadic = false;                 ///< the last input may repeat
+  std::string doc;                  ///< one sentence and the source
+  std::vector<std::string> inputs;  ///< "x: features", for documentation and arity
+  bool variadic = false;            ///< the last input may repeat
   std::vector<std::string> outputs;
   std::vector<AttributeSpec> attributes;
-  std::function<Inferred(const InferArgs&)> infer;         ///< @throws ShapeError
-  std::function<std::int64_t(const CostArgs&)> macs;       ///< absent: counts as zero
+  std::function<Inferred(const InferArgs&)> infer;    ///< @throws ShapeError
+  std::function<std::int64_t(const CostArgs&)> macs;  ///< absent: counts as zero
   std::vector<ChannelRule> channels;
-  bool geometry = false;                 ///< depends on coordinates only: may run ahead
+  bool geometry = false;  ///< depends on coordinates only: may run ahead
   bool is_input = false;
   std::function<std::vector<OpExample>(std::uint64_t seed)> examples;  ///< feed the conformance test
 };
@@ -232,10 +233,11 @@ struct OpExample {
   std::vector<Data> inputs;
 };
 
-// ---- building --------------------------------------------------------------------------------------------------------
+// ---- building
+// --------------------------------------------------------------------------------------------------------
 
-/// Adds nodes one by one; types are inferred and errors thrown at once, naming node and op. Equal nodes without parameters
-/// are merged. The convenience layer on top, with one function per kind of layer, is Builder (builder.h).
+/// Adds nodes one by one; types are inferred and errors thrown at once, naming node and op. Equal nodes without
+/// parameters are merged. The convenience layer on top, with one function per kind of layer, is Builder (builder.h).
 class RAREFY_API GraphBuilder {
  public:
   explicit GraphBuilder(OpSet ops = OpSet::builtin());
@@ -246,8 +248,8 @@ class RAREFY_API GraphBuilder {
   /// @param name        unique; empty = the op's name with a number
   /// @param parameters  empty = one per ParameterSpec, named NAME.suffix
   /// @return the outputs
-  std::vector<ValueId> add(std::string op, std::vector<ValueId> inputs, Attributes attributes = {}, std::string name = {},
-                           std::vector<ParameterRef> parameters = {});
+  std::vector<ValueId> add(std::string op, std::vector<ValueId> inputs, Attributes attributes = {},
+                           std::string name = {}, std::vector<ParameterRef> parameters = {});
   void output(std::string name, ValueId value);
   const ValueType& type(ValueId value) const;
   /// @throws UsageError without outputs. Nodes that no output needs are dropped.

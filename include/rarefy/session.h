@@ -1,5 +1,6 @@
 #pragma once
-/// Running a model: Plan (compiled, shared), Context (memory of one calling thread), Session (both, for those with one thread).
+/// Running a model: Plan (compiled, shared), Context (memory of one calling thread), Session (both, for those with one
+/// thread).
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
@@ -94,8 +95,8 @@ class RAREFY_API Plan {
 
 /// How one run behaves.
 struct RunOptions {
-  std::stop_token stop = {};                                              ///< checked between nodes
-  std::optional<std::chrono::steady_clock::time_point> deadline = {};     ///< likewise; @throws Cancelled
+  std::stop_token stop = {};                                           ///< checked between nodes
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};  ///< likewise; @throws Cancelled
   bool strict = false;  ///< points that are NaN, infinite or out of range are an InputError instead of label 255
 };
 
@@ -119,10 +120,10 @@ struct RunStatistics {
   double network_ms = 0;
   std::int64_t macs = 0;
   std::int64_t points = 0;
-  std::int64_t voxels = 0;               ///< rows of the finest sparse space
+  std::int64_t voxels = 0;  ///< rows of the finest sparse space
   std::int64_t points_not_finite = 0;
   std::int64_t points_outside = 0;
-  bool intensity_missing = false;        ///< the model wanted intensity, the scan had none
+  bool intensity_missing = false;  ///< the model wanted intensity, the scan had none
   /// Rows of each sparse space and pairs of each map, by value.
   Sizes sizes;
 };
@@ -141,7 +142,8 @@ class RAREFY_API Context {
   Context(Context&&) noexcept;
   Context& operator=(Context&&) noexcept;
 
-  /// @throws UsageError for missing or unknown inputs, InputError for bad data, Cancelled. Results stay until the next run.
+  /// @throws UsageError for missing or unknown inputs, InputError for bad data, Cancelled. Results stay until the next
+  /// run.
   const Outputs& run(const Inputs& inputs, const RunOptions& options = {});
   const RunStatistics& statistics() const;
   /// Steps of the last run, in order.

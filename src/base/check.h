@@ -1,5 +1,6 @@
 #pragma once
-/// Raising errors with a formatted message. Callers' mistakes throw (RAREFY_CHECK); ours abort in debug builds (RAREFY_ASSERT).
+/// Raising errors with a formatted message. Callers' mistakes throw (RAREFY_CHECK); ours abort in debug builds
+/// (RAREFY_ASSERT).
 #include <fmt/format.h>
 
 #include <cassert>
@@ -17,9 +18,10 @@ template <class E, class... Args>
 
 }  // namespace rarefy
 
-#define RAREFY_CHECK(condition, ErrorType, ...)                       \
-  do {                                                                \
-    if (!(condition)) [[unlikely]] ::rarefy::fail<ErrorType>(__VA_ARGS__); \
+#define RAREFY_CHECK(condition, ErrorType, ...) \
+  do {                                          \
+    if (!(condition)) [[unlikely]]              \
+      ::rarefy::fail<ErrorType>(__VA_ARGS__);   \
   } while (false)
 
 #define RAREFY_ASSERT(condition) assert(condition)

@@ -30,14 +30,15 @@ ValueId Builder::points(std::int64_t channels, std::string name) {
 }
 
 ValueId Builder::sparse_input(std::int64_t channels, int dims, std::vector<std::int64_t> stride, std::string name) {
-  return add("input_sparse", {}, {{"channels", channels}, {"dims", static_cast<std::int64_t>(dims)}, {"stride", std::move(stride)}},
+  return add("input_sparse", {},
+             {{"channels", channels}, {"dims", static_cast<std::int64_t>(dims)}, {"stride", std::move(stride)}},
              std::move(name))[1];
 }
 
 Builder::Voxelized Builder::voxelize(ValueId points, const VoxelOptions& o) {
-  const auto outputs = add(
-      "voxelize", {points},
-      {{"voxel_size", o.voxel_size}, {"rounding", o.rounding}, {"crop_min", o.crop_min}, {"crop_max", o.crop_max}});
+  const auto outputs =
+      add("voxelize", {points},
+          {{"voxel_size", o.voxel_size}, {"rounding", o.rounding}, {"crop_min", o.crop_min}, {"crop_max", o.crop_max}});
   return {outputs[0], outputs[1]};
 }
 
@@ -45,9 +46,10 @@ ValueId Builder::reduce(ValueId point_features, ValueId index, std::string reduc
   return add("reduce", {point_features, index}, {{"reduction", std::move(reduction)}})[0];
 }
 
-ValueId Builder::select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset, std::vector<double> scale,
-                                std::string name) {
-  return add("select_columns", {x}, {{"columns", std::move(columns)}, {"offset", std::move(offset)}, {"scale", std::move(scale)}},
+ValueId Builder::select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset,
+                                std::vector<double> scale, std::string name) {
+  return add("select_columns", {x},
+             {{"columns", std::move(columns)}, {"offset", std::move(offset)}, {"scale", std::move(scale)}},
              std::move(name))[0];
 }
 
@@ -85,7 +87,8 @@ ValueId Builder::conv_to(ValueId x, ValueId like, const ConvOptions& o) {
 }
 
 ValueId Builder::linear(ValueId x, std::int64_t channels, bool bias, std::string name) {
-  return add("linear", {x}, {{"channels", channels}, {"bias", static_cast<std::int64_t>(bias ? 1 : 0)}}, std::move(name))[0];
+  return add("linear", {x}, {{"channels", channels}, {"bias", static_cast<std::int64_t>(bias ? 1 : 0)}},
+             std::move(name))[0];
 }
 
 ValueId Builder::batch_norm(ValueId x, double epsilon, double momentum, std::string name) {

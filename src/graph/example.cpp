@@ -21,8 +21,8 @@ Weights random_weights(const Graph& graph, std::uint64_t seed) {
 
 }  // namespace
 
-OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stride, std::int64_t channels, std::int64_t rows,
-                                   std::int64_t batches, Rng rng) {
+OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stride, std::int64_t channels,
+                                   std::int64_t rows, std::int64_t batches, Rng rng) {
   OpExample::Data data;
   data.name = std::move(name);
   data.cols = channels;
@@ -35,11 +35,13 @@ OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stri
     if (seen.insert(row).second) data.coords.insert(data.coords.end(), row.begin(), row.end());
   }
   data.rows = static_cast<std::int64_t>(seen.size());
-  for (std::int64_t i = 0; i < data.rows * channels; ++i) data.values.push_back(static_cast<float>(rng.uniform(-1.0, 1.0)));
+  for (std::int64_t i = 0; i < data.rows * channels; ++i)
+    data.values.push_back(static_cast<float>(rng.uniform(-1.0, 1.0)));
   return data;
 }
 
-OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples, Rng rng) {
+OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples,
+                                  Rng rng) {
   OpExample::Data data;
   data.name = std::move(name);
   data.rows = rows;
@@ -49,7 +51,8 @@ OpExample::Data random_point_data(std::string name, std::int64_t channels, std::
   return data;
 }
 
-std::vector<OpExample> sparse_examples(std::uint64_t seed, const std::function<ValueId(Builder&, ValueId, Rng&)>& make) {
+std::vector<OpExample> sparse_examples(std::uint64_t seed,
+                                       const std::function<ValueId(Builder&, ValueId, Rng&)>& make) {
   std::vector<OpExample> examples;
   for (const std::int64_t rows : {std::int64_t{40}, std::int64_t{300}, std::int64_t{1}, std::int64_t{0}}) {
     Rng rng(seed, static_cast<std::uint64_t>(rows));

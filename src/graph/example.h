@@ -11,15 +11,18 @@
 namespace rarefy {
 
 /// Random sparse data: sites drawn from a small box (negative positions included), so that neighbours occur.
-OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stride, std::int64_t channels, std::int64_t rows,
-                                   std::int64_t batches, Rng rng);
+OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stride, std::int64_t channels,
+                                   std::int64_t rows, std::int64_t batches, Rng rng);
 /// Random points [rows, channels], coordinates first, within a few metres.
-OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples, Rng rng);
+OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples,
+                                  Rng rng);
 
 /// Examples with one sparse input "x" (1 to 4 dimensions, several sizes, one of them empty); `make` adds the op and
 /// returns the value that becomes output "y".
-std::vector<OpExample> sparse_examples(std::uint64_t seed, const std::function<ValueId(Builder&, ValueId x, Rng&)>& make);
+std::vector<OpExample> sparse_examples(std::uint64_t seed,
+                                       const std::function<ValueId(Builder&, ValueId x, Rng&)>& make);
 /// The same with points input "points" (x, y, z, intensity).
-std::vector<OpExample> point_examples(std::uint64_t seed, const std::function<ValueId(Builder&, ValueId points, Rng&)>& make);
+std::vector<OpExample> point_examples(std::uint64_t seed,
+                                      const std::function<ValueId(Builder&, ValueId points, Rng&)>& make);
 
 }  // namespace rarefy

@@ -21,8 +21,8 @@ struct GraphBuilder::State {
   std::map<std::string, int> counters;
 
   const ValueType& type(ValueId value) const {
-    RAREFY_CHECK(value >= 0 && value < static_cast<ValueId>(values.size()), UsageError, "there is no value %{}; this builder has {}",
-                 value, values.size());
+    RAREFY_CHECK(value >= 0 && value < static_cast<ValueId>(values.size()), UsageError,
+                 "there is no value %{}; this builder has {}", value, values.size());
     return values[static_cast<std::size_t>(value)].type;
   }
   std::string producer(ValueId value) const {
@@ -40,15 +40,18 @@ Attribute coerce(const Attribute& given, const Attribute& wanted) {
     if (std::holds_alternative<double>(wanted)) return static_cast<double>(*i);
     if (std::holds_alternative<std::vector<std::int64_t>>(wanted)) return std::vector<std::int64_t>{*i};
   }
-  if (const auto* list = std::get_if<std::vector<std::int64_t>>(&given); list != nullptr && std::holds_alternative<std::vector<double>>(wanted))
+  if (const auto* list = std::get_if<std::vector<std::int64_t>>(&given);
+      list != nullptr && std::holds_alternative<std::vector<double>>(wanted))
     return std::vector<double>(list->begin(), list->end());
-  if (const auto* list = std::get_if<std::vector<double>>(&given); list != nullptr && list->empty() && std::holds_alternative<std::vector<std::int64_t>>(wanted))
+  if (const auto* list = std::get_if<std::vector<double>>(&given);
+      list != nullptr && list->empty() && std::holds_alternative<std::vector<std::int64_t>>(wanted))
     return std::vector<std::int64_t>{};
   return given;
 }
 
 std::string_view type_name(const Attribute& attribute) {
-  static constexpr std::string_view kNames[] = {"an integer", "a number", "a text", "a list of integers", "a list of numbers"};
+  static constexpr std::string_view kNames[] = {"an integer", "a number", "a text", "a list of integers",
+                                                "a list of numbers"};
   return kNames[attribute.index()];
 }
 
@@ -59,22 +62,23 @@ Attributes complete_attributes(const OpDef& op, const std::string& node, Attribu
     known.push_back(spec.name);
     const auto found = given.find(spec.name);
     if (found == given.end()) {
-      RAREFY_CHECK(spec.default_value.has_value(), UsageError, "node '{}' ({}): attribute '{}' must be given ({})", node, op.name,
-                   spec.name, spec.doc);
+      RAREFY_CHECK(spec.default_value.has_value(), UsageError, "node '{}' ({}): attribute '{}' must be given ({})",
+                   node, op.name, spec.name, spec.doc);
       complete[spec.name] = *spec.default_value;
       continue;
     }
     Attribute value = found->second;
     if (spec.default_value) {
       value = coerce(value, *spec.default_value);
-      RAREFY_CHECK(value.index() == spec.default_value->index(), UsageError, "node '{}' ({}): attribute '{}' must be {}, got {}", node,
-                   op.name, spec.name, type_name(*spec.default_value), type_name(value));
+      RAREFY_CHECK(value.index() == spec.default_value->index(), UsageError,
+                   "node '{}' ({}): attribute '{}' must be {}, got {}", node, op.name, spec.name,
+                   type_name(*spec.default_value), type_name(value));
     }
     complete[spec.name] = std::move(value);
     given.erase(found);
   }
-  RAREFY_CHECK(given.empty(), UsageError, "node '{}' ({}): unknown attribute '{}'{}", node, op.name, given.begin()->first,
-               did_you_mean(given.begin()->first, known));
+  RAREFY_CHECK(given.empty(), UsageError, "node '{}' ({}): unknown attribute '{}'{}", node, op.name,
+               given.begin()->first, did_you_mean(given.begin()->first, known));
   return complete;
 }
 
@@ -86,8 +90,10 @@ std::string merge_key(const Node& node) {
     std::visit(
         [&key](const auto& v) {
           using T = std::decay_t<decltype(v)>;
-          if constexpr (std::is_arithmetic_v<T>) key += fmt::format("{}", v);
-          else if constexpr (std::is_same_v<T, std::string>) key += v;
+          if constexpr (std::is_arithmetic_v<T>)
+            key += fmt::format("{}", v);
+          else if constexpr (std::is_same_v<T, std::string>)
+            key += v;
           else
             for (const auto& item : v) key += fmt::format("{},", item);
         },
@@ -99,8 +105,8 @@ std::string merge_key(const Node& node) {
 void check_arity(const OpDef& op, const Node& node) {
   const std::size_t expected = op.inputs.size(), found = node.inputs.size();
   const bool fits = op.variadic ? found >= expected : found == expected;
-  RAREFY_CHECK(fits, UsageError, "node '{}' ({}): takes {}{} inputs ({}), got {}", node.name, op.name, op.variadic ? "at least " : "",
-               expected, join(op.inputs), found);
+  RAREFY_CHECK(fits, UsageError, "node '{}' ({}): takes {}{} inputs ({}), got {}", node.name, op.name,
+               op.variadic ? "at least " : "", expected, join(op.inputs), found);
 }
 
 }  // namespace
@@ -112,8 +118,8 @@ GraphBuilder& GraphBuilder::operator=(GraphBuilder&&) noexcept = default;
 
 const ValueType& GraphBuilder::type(ValueId value) const { return state_->type(value); }
 
-std::vector<ValueId> GraphBuilder::add(std::string op_name, std::vector<ValueId> inputs, Attributes attributes, std::string name,
-                                       std::vector<ParameterRef> parameters) {
+std::vector<ValueId> GraphBuilder::add(std::string op_name, std::vector<ValueId> inputs, Attributes attributes,
+                                       std::string name, std::vector<ParameterRef> parameters) {
   State& s = *state_;
   const OpDef& op = s.ops.at(op_name);
   const bool named = !name.empty();
@@ -138,11 +144,12 @@ std::vector<ValueId> GraphBuilder::add(std::string op_name, std::vector<ValueId>
   for (std::size_t o = 0; o < op.outputs.size(); ++o) output_ids.push_back(static_cast<ValueId>(s.values.size() + o));
   const InferArgs infer_args{node, input_types, output_ids, producers};
   Inferred inferred = op.infer(infer_args);
-  RAREFY_CHECK(inferred.outputs.size() == op.outputs.size(), UsageError, "op '{}' declares {} outputs, its inference gave {}", op.name,
-               op.outputs.size(), inferred.outputs.size());
+  RAREFY_CHECK(inferred.outputs.size() == op.outputs.size(), UsageError,
+               "op '{}' declares {} outputs, its inference gave {}", op.name, op.outputs.size(),
+               inferred.outputs.size());
   RAREFY_CHECK(parameters.empty() || parameters.size() == inferred.parameters.size(), UsageError,
-               "node '{}' ({}): has {} parameters, {} references were given", node.name, op.name, inferred.parameters.size(),
-               parameters.size());
+               "node '{}' ({}): has {} parameters, {} references were given", node.name, op.name,
+               inferred.parameters.size(), parameters.size());
   if (parameters.empty())
     for (const ParameterSpec& spec : inferred.parameters) parameters.push_back({node.name + "." + spec.suffix, {}});
   node.parameters = std::move(parameters);
@@ -161,7 +168,8 @@ std::vector<ValueId> GraphBuilder::add(std::string op_name, std::vector<ValueId>
 
 void GraphBuilder::output(std::string name, ValueId value) {
   (void)type(value);
-  for (const GraphOutput& o : state_->outputs) RAREFY_CHECK(o.name != name, UsageError, "two outputs are named '{}'", name);
+  for (const GraphOutput& o : state_->outputs)
+    RAREFY_CHECK(o.name != name, UsageError, "two outputs are named '{}'", name);
   state_->outputs.push_back({std::move(name), value});
 }
 
@@ -169,11 +177,13 @@ Graph GraphBuilder::build() const {
   const State& s = *state_;
   RAREFY_CHECK(!s.outputs.empty(), UsageError, "a graph needs at least one output: call output(name, value)");
   std::vector<char> live(s.nodes.size(), 0);
-  for (const GraphOutput& o : s.outputs) live[static_cast<std::size_t>(s.values[static_cast<std::size_t>(o.value)].node)] = 1;
+  for (const GraphOutput& o : s.outputs)
+    live[static_cast<std::size_t>(s.values[static_cast<std::size_t>(o.value)].node)] = 1;
   for (std::size_t n = s.nodes.size(); n-- > 0;) {
     if (s.ops.at(s.nodes[n].op).is_input) live[n] = 1;
     if (live[n] == 0) continue;
-    for (const ValueId input : s.nodes[n].inputs) live[static_cast<std::size_t>(s.values[static_cast<std::size_t>(input)].node)] = 1;
+    for (const ValueId input : s.nodes[n].inputs)
+      live[static_cast<std::size_t>(s.values[static_cast<std::size_t>(input)].node)] = 1;
   }
 
   auto data = std::make_shared<Graph::Data>();

@@ -6,43 +6,49 @@ namespace rarefy {
 
 std::string_view name(ValueKind kind) {
   switch (kind) {
-    case ValueKind::space: return "space";
-    case ValueKind::map: return "map";
-    case ValueKind::index: return "index";
-    case ValueKind::features: return "features";
+    case ValueKind::space:
+      return "space";
+    case ValueKind::map:
+      return "map";
+    case ValueKind::index:
+      return "index";
+    case ValueKind::features:
+      return "features";
   }
   return "?";
 }
 
 const ValueType& require_kind(const InferArgs& args, std::size_t i, ValueKind kind) {
   const ValueType& type = args.inputs[i];
-  RAREFY_CHECK(type.kind == kind, ShapeError, "node '{}' ({}): input {} must be {}, but {} is {}", args.node.name, args.node.op, i,
-               name(kind), args.producers[i], name(type.kind));
+  RAREFY_CHECK(type.kind == kind, ShapeError, "node '{}' ({}): input {} must be {}, but {} is {}", args.node.name,
+               args.node.op, i, name(kind), args.producers[i], name(type.kind));
   return type;
 }
 
 const ValueType& require_features(const InferArgs& args, std::size_t i) {
   const ValueType& type = require_kind(args, i, ValueKind::features);
-  RAREFY_CHECK(type.dtype == Dtype::f32, ShapeError, "node '{}' ({}): input {} must be float32, but {} gives {}", args.node.name,
-               args.node.op, i, args.producers[i], name(type.dtype));
+  RAREFY_CHECK(type.dtype == Dtype::f32, ShapeError, "node '{}' ({}): input {} must be float32, but {} gives {}",
+               args.node.name, args.node.op, i, args.producers[i], name(type.dtype));
   return type;
 }
 
 void require_space(const InferArgs& args, std::size_t i, ValueId space, std::string_view what) {
   const ValueId found = args.inputs[i].space;
-  RAREFY_CHECK(found == space, ShapeError,
-               "node '{}' ({}): input {} ({}) lives on space %{}, but {} on space %{}: features of different spaces do not fit "
-               "together",
-               args.node.name, args.node.op, i, args.producers[i], found, what, space);
+  RAREFY_CHECK(
+      found == space, ShapeError,
+      "node '{}' ({}): input {} ({}) lives on space %{}, but {} on space %{}: features of different spaces do not fit "
+      "together",
+      args.node.name, args.node.op, i, args.producers[i], found, what, space);
 }
 
 std::vector<AttributeSpec> kernel_attributes() {
   using List = std::vector<std::int64_t>;
-  return {{"kernel", List{3}, "extent per axis, 1 to 7; one number for all axes"},
-          {"stride", List{1}, "stride per axis"},
-          {"dilation", List{1}, "distance between kernel offsets"},
-          {"padding", List{0}, "padded rule only"},
-          {"rule", std::string("block"), "\"block\" (as MinkowskiEngine) or \"padded\" (as spconv and dense convolution)"}};
+  return {
+      {"kernel", List{3}, "extent per axis, 1 to 7; one number for all axes"},
+      {"stride", List{1}, "stride per axis"},
+      {"dilation", List{1}, "distance between kernel offsets"},
+      {"padding", List{0}, "padded rule only"},
+      {"rule", std::string("block"), "\"block\" (as MinkowskiEngine) or \"padded\" (as spconv and dense convolution)"}};
 }
 
 Extent to_extent(const std::vector<std::int64_t>& values, std::int32_t fill) {
@@ -56,8 +62,8 @@ namespace {
 Extent per_axis(const Node& node, std::string_view attribute, int dims, std::int32_t fill) {
   const auto& values = node.integers(attribute);
   RAREFY_CHECK(values.size() == 1 || values.size() == static_cast<std::size_t>(dims), ShapeError,
-               "node '{}' ({}): attribute '{}' has {} entries, the space has {} axes (give 1 or {})", node.name, node.op, attribute,
-               values.size(), dims, dims);
+               "node '{}' ({}): attribute '{}' has {} entries, the space has {} axes (give 1 or {})", node.name,
+               node.op, attribute, values.size(), dims, dims);
   Extent extent;
   extent.fill(fill);
   for (int a = 0; a < dims; ++a) {
@@ -78,8 +84,8 @@ KernelShape kernel_shape(const Node& node, int dims) {
   kernel.dilation = per_axis(node, "dilation", dims, 1);
   kernel.padding = per_axis(node, "padding", dims, 0);
   const std::string& rule = node.text("rule");
-  RAREFY_CHECK(rule == "block" || rule == "padded", ShapeError, "node '{}' ({}): rule is '{}', known are 'block' and 'padded'",
-               node.name, node.op, rule);
+  RAREFY_CHECK(rule == "block" || rule == "padded", ShapeError,
+               "node '{}' ({}): rule is '{}', known are 'block' and 'padded'", node.name, node.op, rule);
   kernel.rule = rule == "block" ? CoordinateRule::block : CoordinateRule::padded;
   return kernel;
 }

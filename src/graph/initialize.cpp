@@ -11,7 +11,8 @@ namespace rarefy {
 namespace {
 
 std::uint64_t hash_name(std::string_view name) {
-  std::uint64_t hash = 0xCBF29CE484222325ull;  // FNV-1a, so that a parameter's values depend on its name, not on its place
+  std::uint64_t hash =
+      0xCBF29CE484222325ull;  // FNV-1a, so that a parameter's values depend on its name, not on its place
   for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
   return hash;
 }
@@ -27,17 +28,23 @@ Weights initial_weights(const Graph& graph, std::uint64_t seed) {
     for (std::size_t p = 0; p < specs.size(); ++p) {
       const ParameterRef& ref = node.parameters[p];
       if (weights.contains(ref.name)) continue;
-      RAREFY_CHECK(ref.view.empty(), UsageError, "parameter '{}' is used through a view: its full shape is not known to the graph",
-                   ref.name);
+      RAREFY_CHECK(ref.view.empty(), UsageError,
+                   "parameter '{}' is used through a view: its full shape is not known to the graph", ref.name);
       Tensor tensor(Dtype::f32, specs[p].shape);
       auto values = tensor.mutable_as<float>();
       Rng rng(seed, hash_name(ref.name));
       const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, specs[p].fan_in)));
       for (float& v : values) {
         switch (specs[p].init) {
-          case ParameterSpec::Init::zeros: v = 0.0f; break;
-          case ParameterSpec::Init::ones: v = 1.0f; break;
-          case ParameterSpec::Init::kaiming_uniform: v = static_cast<float>(rng.uniform(-bound, bound)); break;
+          case ParameterSpec::Init::zeros:
+            v = 0.0f;
+            break;
+          case ParameterSpec::Init::ones:
+            v = 1.0f;
+            break;
+          case ParameterSpec::Init::kaiming_uniform:
+            v = static_cast<float>(rng.uniform(-bound, bound));
+            break;
         }
       }
       weights.set(ref.name, std::move(tensor));
@@ -51,12 +58,13 @@ void check_weights(const Graph& graph, const Weights& weights) {
     const auto shapes = graph.parameter_shapes(node);
     for (std::size_t p = 0; p < shapes.size(); ++p) {
       const ParameterRef& ref = node.parameters[p];
-      RAREFY_CHECK(weights.contains(ref.name), ShapeError, "node '{}' ({}): parameter '{}' is missing", node.name, node.op, ref.name);
+      RAREFY_CHECK(weights.contains(ref.name), ShapeError, "node '{}' ({}): parameter '{}' is missing", node.name,
+                   node.op, ref.name);
       const Tensor tensor = weights.resolve(ref);
-      RAREFY_CHECK(tensor.dtype() == Dtype::f32, ShapeError, "node '{}' ({}): parameter '{}' is {}, expected f32", node.name, node.op,
-                   ref.name, name(tensor.dtype()));
-      RAREFY_CHECK(tensor.shape() == shapes[p], ShapeError, "node '{}' ({}): parameter '{}' has shape {}, expected {}", node.name,
-                   node.op, ref.name, text(tensor.shape()), text(shapes[p]));
+      RAREFY_CHECK(tensor.dtype() == Dtype::f32, ShapeError, "node '{}' ({}): parameter '{}' is {}, expected f32",
+                   node.name, node.op, ref.name, name(tensor.dtype()));
+      RAREFY_CHECK(tensor.shape() == shapes[p], ShapeError, "node '{}' ({}): parameter '{}' has shape {}, expected {}",
+                   node.name, node.op, ref.name, text(tensor.shape()), text(shapes[p]));
     }
   }
 }

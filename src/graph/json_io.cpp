@@ -46,7 +46,8 @@ Json attribute_to_json(const Attribute& attribute) {
   return std::visit([](const auto& v) { return Json(v); }, attribute);
 }
 
-Attribute attribute_from_json(const Json& json, const std::string& where, const std::string& node, const std::string& key) {
+Attribute attribute_from_json(const Json& json, const std::string& where, const std::string& node,
+                              const std::string& key) {
   if (json.is_boolean()) return static_cast<std::int64_t>(json.get<bool>());
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (json.is_number_float()) return json.get<double>();
@@ -70,8 +71,8 @@ std::string value_name(const Graph& graph, ValueId value) {
 }
 
 /// "node" or "node:2" to a value of what was built so far.
-ValueId find_value(const std::map<std::string, std::vector<ValueId>>& made, const std::string& text, const std::string& where,
-                   const std::string& user) {
+ValueId find_value(const std::map<std::string, std::vector<ValueId>>& made, const std::string& text,
+                   const std::string& where, const std::string& user) {
   std::string node = text;
   std::size_t output = 0;
   if (made.find(text) == made.end()) {
@@ -83,9 +84,10 @@ ValueId find_value(const std::map<std::string, std::vector<ValueId>>& made, cons
     }
   }
   const auto found = made.find(node);
-  RAREFY_CHECK(found != made.end(), InputError, "{}: {} refers to '{}', but no earlier node has that name", where, user, text);
-  RAREFY_CHECK(output < found->second.size(), InputError, "{}: {} refers to output {} of '{}', which has {}", where, user, output, node,
-               found->second.size());
+  RAREFY_CHECK(found != made.end(), InputError, "{}: {} refers to '{}', but no earlier node has that name", where, user,
+               text);
+  RAREFY_CHECK(output < found->second.size(), InputError, "{}: {} refers to output {} of '{}', which has {}", where,
+               user, output, node, found->second.size());
   return found->second[output];
 }
 
@@ -99,7 +101,8 @@ Json parameter_to_json(const ParameterRef& ref) {
 ParameterRef parameter_from_json(const Json& json) {
   if (json.is_string()) return {json.get<std::string>(), {}};
   ParameterRef ref{json.at("name").get<std::string>(), {}};
-  for (const Json& slice : json.at("view")) ref.view.slices.push_back({slice.at(0).get<std::int64_t>(), slice.at(1).get<std::int64_t>()});
+  for (const Json& slice : json.at("view"))
+    ref.view.slices.push_back({slice.at(0).get<std::int64_t>(), slice.at(1).get<std::int64_t>()});
   return ref;
 }
 
@@ -111,14 +114,17 @@ void add_node(GraphBuilder& builder, const Json& json, const OpSet& ops, const s
   try {
     (void)ops.at(op);
   } catch (const UnsupportedError& error) {
-    fail<UnsupportedError>("{}: node '{}': {}. The file may come from a newer version of rarefy", where, name, error.what());
+    fail<UnsupportedError>("{}: node '{}': {}. The file may come from a newer version of rarefy", where, name,
+                           error.what());
   }
   std::vector<ValueId> inputs;
   if (json.contains("inputs"))
-    for (const Json& input : json.at("inputs")) inputs.push_back(find_value(made, input.get<std::string>(), where, "node '" + name + "'"));
+    for (const Json& input : json.at("inputs"))
+      inputs.push_back(find_value(made, input.get<std::string>(), where, "node '" + name + "'"));
   Attributes attributes;
   if (json.contains("attributes"))
-    for (const auto& [key, value] : json.at("attributes").items()) attributes[key] = attribute_from_json(value, where, name, key);
+    for (const auto& [key, value] : json.at("attributes").items())
+      attributes[key] = attribute_from_json(value, where, name, key);
   std::vector<ParameterRef> parameters;
   if (json.contains("parameters"))
     for (const Json& parameter : json.at("parameters")) parameters.push_back(parameter_from_json(parameter));
@@ -141,7 +147,8 @@ std::string graph_to_json(const Graph& graph) {
     nodes.push_back(json);
   }
   Json outputs = Json::array();
-  for (const GraphOutput& o : graph.outputs()) outputs.push_back({{"name", o.name}, {"value", value_name(graph, o.value)}});
+  for (const GraphOutput& o : graph.outputs())
+    outputs.push_back({{"name", o.name}, {"value", value_name(graph, o.value)}});
   return Json{{"version", kGraphVersion}, {"nodes", nodes}, {"outputs", outputs}}.dump();
 }
 
@@ -150,7 +157,8 @@ Graph graph_from_json(const std::string& text, const OpSet& ops, const std::stri
   return guarded(where, "the graph", [&] {
     const auto version = json.at("version").get<std::int64_t>();
     RAREFY_CHECK(version <= kGraphVersion, UnsupportedError,
-                 "{}: the graph has version {}, this rarefy reads up to {}: update rarefy", where, version, kGraphVersion);
+                 "{}: the graph has version {}, this rarefy reads up to {}: update rarefy", where, version,
+                 kGraphVersion);
     RAREFY_CHECK(version >= 1, InputError, "{}: the graph has version {}", where, version);
     GraphBuilder builder(ops);
     std::map<std::string, std::vector<ValueId>> made;
@@ -172,17 +180,12 @@ Graph graph_from_json(const std::string& text, const OpSet& ops, const std::stri
 std::string pipeline_to_json(const Pipeline& p) {
   Json features = Json::array(), classes = Json::array();
   for (const FeatureSpec& f : p.features)
-    features.push_back({{"name", f.name}, {"unit", f.unit}, {"offset", f.offset}, {"scale", f.scale}, {"missing", f.missing}});
+    features.push_back(
+        {{"name", f.name}, {"unit", f.unit}, {"offset", f.offset}, {"scale", f.scale}, {"missing", f.missing}});
   for (const ClassSpec& c : p.classes) classes.push_back({{"name", c.name}, {"raw_id", c.raw_id}, {"color", c.color}});
-  return Json{{"version", 1},
-              {"voxel_size", p.voxel_size},
-              {"rounding", p.rounding},
-              {"crop_min", p.crop_min},
-              {"crop_max", p.crop_max},
-              {"reduction", p.reduction},
-              {"features", features},
-              {"classes", classes},
-              {"label_map", p.label_map}}
+  return Json{{"version", 1},           {"voxel_size", p.voxel_size}, {"rounding", p.rounding},
+              {"crop_min", p.crop_min}, {"crop_max", p.crop_max},     {"reduction", p.reduction},
+              {"features", features},   {"classes", classes},         {"label_map", p.label_map}}
       .dump();
 }
 
@@ -190,8 +193,8 @@ Pipeline pipeline_from_json(const std::string& text, const std::string& where) {
   const Json json = parse_strict(text, where, "the pipeline");
   return guarded(where, "the pipeline", [&] {
     const auto version = json.at("version").get<std::int64_t>();
-    RAREFY_CHECK(version == 1, UnsupportedError, "{}: the pipeline has version {}, this rarefy reads version 1: update rarefy", where,
-                 version);
+    RAREFY_CHECK(version == 1, UnsupportedError,
+                 "{}: the pipeline has version {}, this rarefy reads version 1: update rarefy", where, version);
     Pipeline p;
     p.voxel_size = json.at("voxel_size").get<std::vector<double>>();
     p.rounding = json.at("rounding").get<std::string>();
@@ -199,26 +202,28 @@ Pipeline pipeline_from_json(const std::string& text, const std::string& where) {
     p.crop_max = json.at("crop_max").get<std::vector<double>>();
     p.reduction = json.at("reduction").get<std::string>();
     for (const Json& f : json.at("features"))
-      p.features.push_back({f.at("name").get<std::string>(), f.at("unit").get<std::string>(), f.at("offset").get<double>(),
-                            f.at("scale").get<double>(), f.value("missing", 0.0)});
+      p.features.push_back({f.at("name").get<std::string>(), f.at("unit").get<std::string>(),
+                            f.at("offset").get<double>(), f.at("scale").get<double>(), f.value("missing", 0.0)});
     for (const Json& c : json.at("classes"))
       p.classes.push_back({c.at("name").get<std::string>(), c.at("raw_id").get<std::int64_t>(),
                            c.at("color").get<std::array<std::uint8_t, 3>>()});
     p.label_map = json.at("label_map").get<std::string>();
-    RAREFY_CHECK(p.classes.size() <= 255, InputError, "{}: the pipeline has {} classes, a label holds up to 255", where, p.classes.size());
+    RAREFY_CHECK(p.classes.size() <= 255, InputError, "{}: the pipeline has {} classes, a label holds up to 255", where,
+                 p.classes.size());
     return p;
   });
 }
 
 namespace {
-constexpr std::pair<std::string_view, Dtype> kDtypes[] = {{"F32", Dtype::f32}, {"F64", Dtype::f64}, {"F16", Dtype::f16},
-                                                          {"BF16", Dtype::bf16}, {"I8", Dtype::i8}, {"U8", Dtype::u8},
-                                                          {"I32", Dtype::i32}, {"I64", Dtype::i64}};
+constexpr std::pair<std::string_view, Dtype> kDtypes[] = {
+    {"F32", Dtype::f32}, {"F64", Dtype::f64}, {"F16", Dtype::f16}, {"BF16", Dtype::bf16},
+    {"I8", Dtype::i8},   {"U8", Dtype::u8},   {"I32", Dtype::i32}, {"I64", Dtype::i64}};
 
 Dtype dtype_from_name(const std::string& name, const std::string& where, const std::string& tensor) {
   for (const auto& [known, dtype] : kDtypes)
     if (known == name) return dtype;
-  fail<UnsupportedError>("{}: tensor '{}' has dtype '{}'; known are F32, F64, F16, BF16, I8, U8, I32, I64", where, tensor, name);
+  fail<UnsupportedError>("{}: tensor '{}' has dtype '{}'; known are F32, F64, F16, BF16, I8, U8, I32, I64", where,
+                         tensor, name);
 }
 }  // namespace
 
@@ -237,7 +242,8 @@ FileHeader header_from_json(const std::string& text, const std::string& where) {
       entry.dtype = dtype_from_name(value.at("dtype").get<std::string>(), where, key);
       entry.shape = value.at("shape").get<std::vector<std::int64_t>>();
       const auto offsets = value.at("data_offsets").get<std::vector<std::uint64_t>>();
-      RAREFY_CHECK(offsets.size() == 2, InputError, "{}: tensor '{}': data_offsets has {} entries, expected 2", where, key, offsets.size());
+      RAREFY_CHECK(offsets.size() == 2, InputError, "{}: tensor '{}': data_offsets has {} entries, expected 2", where,
+                   key, offsets.size());
       entry.begin = offsets[0];
       entry.end = offsets[1];
       header.tensors.push_back(std::move(entry));
@@ -253,7 +259,8 @@ std::string header_to_json(const FileHeader& header) {
     std::string_view dtype;
     for (const auto& [known, value] : kDtypes)
       if (value == entry.dtype) dtype = known;
-    json[entry.name] = {{"dtype", std::string(dtype)}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
+    json[entry.name] = {
+        {"dtype", std::string(dtype)}, {"shape", entry.shape}, {"data_offsets", {entry.begin, entry.end}}};
   }
   return json.dump();
 }

@@ -23,12 +23,14 @@ std::string checksum(const std::string& graph, const std::string& pipeline, std:
 }
 
 std::uint64_t read_length(std::span<const std::uint8_t> bytes, const std::string& where) {
-  RAREFY_CHECK(bytes.size() >= 8, InputError, "{}: {} bytes are too few for a model file (a safetensors file starts with 8 bytes of length)",
-               where, bytes.size());
+  RAREFY_CHECK(bytes.size() >= 8, InputError,
+               "{}: {} bytes are too few for a model file (a safetensors file starts with 8 bytes of length)", where,
+               bytes.size());
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < 8; ++i) length |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
   RAREFY_CHECK(length <= kMaxHeaderBytes && length <= bytes.size() - 8, InputError,
-               "{}: the header claims {} bytes, the file has {}: it is truncated, or not a safetensors file", where, length, bytes.size());
+               "{}: the header claims {} bytes, the file has {}: it is truncated, or not a safetensors file", where,
+               length, bytes.size());
   return length;
 }
 
@@ -37,15 +39,17 @@ void check_layout(const FileHeader& header, std::uint64_t data_bytes, const std:
   std::vector<const TensorEntry*> order;
   for (const TensorEntry& t : header.tensors) {
     RAREFY_CHECK(t.begin <= t.end && t.end <= data_bytes, InputError,
-                 "{}: tensor '{}' lies at [{}, {}) of a data section of {} bytes: the file is truncated or damaged", where, t.name, t.begin,
-                 t.end, data_bytes);
+                 "{}: tensor '{}' lies at [{}, {}) of a data section of {} bytes: the file is truncated or damaged",
+                 where, t.name, t.begin, t.end, data_bytes);
     std::uint64_t size = static_cast<std::uint64_t>(size_of(t.dtype));
     for (const std::int64_t extent : t.shape) {
-      RAREFY_CHECK(extent >= 0 && (extent == 0 || size <= data_bytes / static_cast<std::uint64_t>(extent) + 1), InputError,
-                   "{}: tensor '{}' has the shape [{}], more than the file can hold", where, t.name, fmt::join(t.shape, ", "));
+      RAREFY_CHECK(extent >= 0 && (extent == 0 || size <= data_bytes / static_cast<std::uint64_t>(extent) + 1),
+                   InputError, "{}: tensor '{}' has the shape [{}], more than the file can hold", where, t.name,
+                   fmt::join(t.shape, ", "));
       size *= static_cast<std::uint64_t>(extent);
     }
-    RAREFY_CHECK(size == t.end - t.begin, InputError, "{}: tensor '{}' of shape [{}] needs {} bytes, its offsets give {}", where, t.name,
+    RAREFY_CHECK(size == t.end - t.begin, InputError,
+                 "{}: tensor '{}' of shape [{}] needs {} bytes, its offsets give {}", where, t.name,
                  fmt::join(t.shape, ", "), size, t.end - t.begin);
     order.push_back(&t);
   }
@@ -54,18 +58,23 @@ void check_layout(const FileHeader& header, std::uint64_t data_bytes, const std:
   });
   std::uint64_t reached = 0;
   for (const TensorEntry* t : order) {
-    RAREFY_CHECK(t->begin >= reached, InputError, "{}: tensor '{}' at byte {} overlaps the one before it, which ends at {}", where, t->name,
-                 t->begin, reached);
-    RAREFY_CHECK(t->begin == reached, InputError, "{}: bytes {} to {} of the data section belong to no tensor", where, reached, t->begin);
+    RAREFY_CHECK(t->begin >= reached, InputError,
+                 "{}: tensor '{}' at byte {} overlaps the one before it, which ends at {}", where, t->name, t->begin,
+                 reached);
+    RAREFY_CHECK(t->begin == reached, InputError, "{}: bytes {} to {} of the data section belong to no tensor", where,
+                 reached, t->begin);
     reached = t->end;
   }
-  RAREFY_CHECK(reached == data_bytes, InputError, "{}: {} bytes after the last tensor belong to no tensor", where, data_bytes - reached);
+  RAREFY_CHECK(reached == data_bytes, InputError, "{}: {} bytes after the last tensor belong to no tensor", where,
+               data_bytes - reached);
 }
 
 const std::string& required(const FileHeader& header, const std::string& key, const std::string& where) {
   const auto found = header.metadata.find(key);
-  RAREFY_CHECK(found != header.metadata.end(), InputError,
-               "{}: the metadata have no '{}': this is a safetensors file, but not a rarefy model (see docs/model-file.md)", where, key);
+  RAREFY_CHECK(
+      found != header.metadata.end(), InputError,
+      "{}: the metadata have no '{}': this is a safetensors file, but not a rarefy model (see docs/model-file.md)",
+      where, key);
   return found->second;
 }
 
@@ -73,7 +82,8 @@ void check_version(const FileHeader& header, const std::string& where) {
   const std::string& format = required(header, "format", where);
   RAREFY_CHECK(format == "rarefy", InputError, "{}: the format is '{}', expected 'rarefy'", where, format);
   const std::string& version = required(header, "version", where);
-  const bool number = !version.empty() && version.size() < 9 && version.find_first_not_of("0123456789") == std::string::npos;
+  const bool number =
+      !version.empty() && version.size() < 9 && version.find_first_not_of("0123456789") == std::string::npos;
   RAREFY_CHECK(number, InputError, "{}: the version is '{}', expected a number", where, version);
   RAREFY_CHECK(std::stoi(version) <= kFileVersion, UnsupportedError,
                "{}: the file has version {}, this rarefy reads up to {}: update rarefy", where, version, kFileVersion);
@@ -103,7 +113,8 @@ Model Model::parse(std::span<const std::uint8_t> bytes, const std::string& name,
   const bool has_pipeline = pipeline_text != header.metadata.end();
   const std::string& stored = required(header, "crc32", name);
   const std::string found = checksum(graph_text, has_pipeline ? pipeline_text->second : std::string(), data);
-  RAREFY_CHECK(stored == found, InputError, "{}: the checksum is {}, the contents give {}: the file is damaged", name, stored, found);
+  RAREFY_CHECK(stored == found, InputError, "{}: the checksum is {}, the contents give {}: the file is damaged", name,
+               stored, found);
 
   Weights weights;
   for (const TensorEntry& entry : header.tensors) {
@@ -142,13 +153,15 @@ std::vector<std::uint8_t> Model::serialize() const {
   }
   header.metadata = {{"format", "rarefy"}, {"version", std::to_string(kFileVersion)}, {"graph", graph_to_json(graph_)}};
   if (pipeline_) header.metadata["pipeline"] = pipeline_to_json(*pipeline_);
-  header.metadata["crc32"] = checksum(header.metadata["graph"], pipeline_ ? header.metadata["pipeline"] : std::string(), data);
+  header.metadata["crc32"] =
+      checksum(header.metadata["graph"], pipeline_ ? header.metadata["pipeline"] : std::string(), data);
   for (const auto& [key, value] : notes) header.metadata[std::string(kNotePrefix) + key] = value;
 
   std::string text = header_to_json(header);
   while ((text.size() + 8) % 64 != 0) text += ' ';  // tensors start aligned when the file is mapped
   std::vector<std::uint8_t> bytes(8 + text.size() + data.size());
-  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(text.size()) >> (8 * i));
+  for (std::size_t i = 0; i < 8; ++i)
+    bytes[i] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(text.size()) >> (8 * i));
   std::memcpy(bytes.data() + 8, text.data(), text.size());
   if (!data.empty()) std::memcpy(bytes.data() + 8 + text.size(), data.data(), data.size());
   return bytes;

@@ -9,9 +9,12 @@ std::string text(const Attribute& attribute) {
   return std::visit(
       [](const auto& v) -> std::string {
         using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_arithmetic_v<T>) return fmt::format("{}", v);
-        else if constexpr (std::is_same_v<T, std::string>) return v;
-        else return fmt::format("[{}]", fmt::join(v, ","));
+        if constexpr (std::is_arithmetic_v<T>)
+          return fmt::format("{}", v);
+        else if constexpr (std::is_same_v<T, std::string>)
+          return v;
+        else
+          return fmt::format("[{}]", fmt::join(v, ","));
       },
       attribute);
 }
@@ -20,9 +23,12 @@ std::string text(const ValueType& type) {
   switch (type.kind) {
     case ValueKind::space:
       return type.dims == 0 ? "points" : fmt::format("{}-d sites, stride {}", type.dims, fmt::join(type.stride, "x"));
-    case ValueKind::map: return fmt::format("map %{} -> %{}, {} offsets", type.space, type.target, type.channels);
-    case ValueKind::index: return fmt::format("index %{} -> %{}", type.space, type.target);
-    case ValueKind::features: return fmt::format("{}[%{}, {}]", name(type.dtype), type.space, type.channels);
+    case ValueKind::map:
+      return fmt::format("map %{} -> %{}, {} offsets", type.space, type.target, type.channels);
+    case ValueKind::index:
+      return fmt::format("index %{} -> %{}", type.space, type.target);
+    case ValueKind::features:
+      return fmt::format("{}[%{}, {}]", name(type.dtype), type.space, type.channels);
   }
   return {};
 }
@@ -63,7 +69,8 @@ std::string Graph::to_dot() const {
     result += fmt::format("  n{} [label=\"{}\\n{}\"{}];\n", n, node.name, node.op,
                           geometry ? ", style=filled, fillcolor=\"#e8eef7\"" : "");
     for (const ValueId v : node.inputs)
-      result += fmt::format("  n{} -> n{} [label=\"{}\"];\n", values()[static_cast<std::size_t>(v)].node, n, text(type(v)));
+      result +=
+          fmt::format("  n{} -> n{} [label=\"{}\"];\n", values()[static_cast<std::size_t>(v)].node, n, text(type(v)));
   }
   for (const GraphOutput& o : outputs()) {
     result += fmt::format("  \"out_{}\" [label=\"{}\", shape=ellipse];\n", o.name, o.name);

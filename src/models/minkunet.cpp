@@ -24,8 +24,9 @@ struct Net {
   ValueId residual(ValueId x, std::int64_t channels, const std::string& name) {
     const ValueId first = conv_bn_relu(x, {.channels = channels, .kernel = {3}, .name = name + ".conv1"});
     const ValueId second = conv_bn(first, {.channels = channels, .kernel = {3}, .name = name + ".conv2"});
-    const ValueId shortcut =
-        b.type(x).channels == channels ? x : conv_bn(x, {.channels = channels, .kernel = {1}, .name = name + ".shortcut"});
+    const ValueId shortcut = b.type(x).channels == channels
+                                 ? x
+                                 : conv_bn(x, {.channels = channels, .kernel = {1}, .name = name + ".shortcut"});
     return b.relu(b.add_values(second, shortcut));
   }
 };
@@ -37,12 +38,15 @@ struct Net {
 ModelDef minkunet() {
   ModelDef def;
   def.name = "minkunet";
-  def.doc = "MinkUNet for semantic segmentation of LiDAR scans. Choy et al., CVPR 2019; layers as in Tang et al., ECCV 2020.";
+  def.doc =
+      "MinkUNet for semantic segmentation of LiDAR scans. Choy et al., CVPR 2019; layers as in Tang et al., ECCV 2020.";
   def.build = [](const ModelOptions& options) {
-    RAREFY_CHECK(options.width > 0.0 && options.width <= 16.0, UsageError, "minkunet: width is {}, expected more than 0, at most 16",
-                 options.width);
+    RAREFY_CHECK(options.width > 0.0 && options.width <= 16.0, UsageError,
+                 "minkunet: width is {}, expected more than 0, at most 16", options.width);
     std::int64_t c[9];
-    for (int i = 0; i < 9; ++i) c[i] = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::floor(options.width * static_cast<double>(kChannels[i]))));
+    for (int i = 0; i < 9; ++i)
+      c[i] = std::max<std::int64_t>(
+          1, static_cast<std::int64_t>(std::floor(options.width * static_cast<double>(kChannels[i]))));
     Builder b;
     Net net{b};
     const PointInput input = add_point_input(b, options.pipeline);
@@ -59,7 +63,8 @@ ModelDef minkunet() {
     for (int s = 1; s <= 4; ++s) {
       const std::string name = fmt::format("up{}", s);
       const ValueId skip = levels[static_cast<std::size_t>(4 - s)];
-      const ValueId up = b.conv_transposed(x, skip, {.channels = c[4 + s], .kernel = {2}, .stride = {2}, .name = name + ".conv"});
+      const ValueId up =
+          b.conv_transposed(x, skip, {.channels = c[4 + s], .kernel = {2}, .stride = {2}, .name = name + ".conv"});
       x = b.concat({b.relu(b.batch_norm(up, 1e-5, 0.1, name + ".conv.bn")), skip});
       x = net.residual(x, c[4 + s], name + ".res1");
       x = net.residual(x, c[4 + s], name + ".res2");

@@ -15,7 +15,9 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
-double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
 
 }  // namespace
 
@@ -42,11 +44,11 @@ struct Context::Impl {
   std::unique_ptr<Executor> own_executor;
   Executor* executor = nullptr;
   GeometryValues geometry;
-  std::vector<TensorView> features;                ///< by ValueId
-  std::vector<AlignedBuffer> buffers;              ///< by buffer of the layout
-  std::vector<AlignedBuffer> input_buffers;        ///< by input node, for layouts that must be converted
-  std::vector<std::vector<std::int32_t>> orders;   ///< by input node
-  std::vector<std::vector<std::int32_t>> coords;   ///< by output
+  std::vector<TensorView> features;               ///< by ValueId
+  std::vector<AlignedBuffer> buffers;             ///< by buffer of the layout
+  std::vector<AlignedBuffer> input_buffers;       ///< by input node, for layouts that must be converted
+  std::vector<std::vector<std::int32_t>> orders;  ///< by input node
+  std::vector<std::vector<std::int32_t>> coords;  ///< by output
   std::vector<StepProfile> profile;
   RunStatistics statistics;
   Outputs outputs;
@@ -83,7 +85,8 @@ Context::Context(std::shared_ptr<const Plan> plan, const ContextOptions& options
   c.orders.resize(graph.inputs().size());
   c.coords.resize(graph.outputs().size());
   for (const Step& step : c.compiled().steps)
-    c.profile.push_back({graph.nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.op->kind, "", 0, 0, 0, 0});
+    c.profile.push_back(
+        {graph.nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.op->kind, "", 0, 0, 0, 0});
 }
 Context::~Context() = default;
 Context::Context(Context&&) noexcept = default;
@@ -105,10 +108,11 @@ void Context::Impl::bind(const Inputs& inputs) {
   statistics.points = 0;
   for (std::size_t i = 0; i < g.inputs().size(); ++i) {
     const Node& node = g.nodes()[static_cast<std::size_t>(g.inputs()[i])];
-    const auto given = std::find_if(inputs.begin(), inputs.end(), [&](const auto& in) { return in.first == node.name; });
+    const auto given =
+        std::find_if(inputs.begin(), inputs.end(), [&](const auto& in) { return in.first == node.name; });
     RAREFY_CHECK(given != inputs.end(), UsageError, "input '{}' ({}) is missing", node.name, node.op);
-    runtime::bind_input(g, node, given->second, pipeline ? &*pipeline : nullptr, geometry, input_buffers[i], orders[i], features,
-                        &statistics.intensity_missing);
+    runtime::bind_input(g, node, given->second, pipeline ? &*pipeline : nullptr, geometry, input_buffers[i], orders[i],
+                        features, &statistics.intensity_missing);
     if (node.op == "input_points") statistics.points += geometry.spaces[at(node.outputs[0])]->rows;
   }
 }
@@ -121,8 +125,10 @@ void Context::Impl::place_features(const Step& step) {
   const std::int64_t rows = geometry.spaces[at(type.space)]->rows;
   AlignedBuffer& buffer = buffers[static_cast<std::size_t>(place.buffer)];
   const runtime::BufferSpec& spec = compiled().layout.buffers[static_cast<std::size_t>(place.buffer)];
-  auto* base = static_cast<std::byte*>(buffer.reserve(static_cast<std::size_t>(std::max<std::int64_t>(1, rows * spec.row_bytes))));
-  const TensorView view{base + place.column * size_of(type.dtype), type.dtype, Device::cpu, rows, type.channels, place.row_stride};
+  auto* base = static_cast<std::byte*>(
+      buffer.reserve(static_cast<std::size_t>(std::max<std::int64_t>(1, rows * spec.row_bytes))));
+  const TensorView view{
+      base + place.column * size_of(type.dtype), type.dtype, Device::cpu, rows, type.channels, place.row_stride};
   features[at(step.result)] = view;
   for (const ValueId v : graph().nodes()[static_cast<std::size_t>(step.node)].outputs)
     if (graph().type(v).kind == ValueKind::features) features[at(v)] = view;
@@ -135,7 +141,8 @@ void Context::Impl::count(const Step& step, StepProfile& p) {
     const ValueType& type = graph().type(v);
     if (type.kind == ValueKind::space) statistics.sizes[v] = geometry.spaces[at(v)]->rows;
     if (type.kind == ValueKind::map) statistics.sizes[v] = p.pairs = geometry.maps[at(v)]->pairs();
-    if (type.kind == ValueKind::features || type.kind == ValueKind::space) p.rows = geometry.spaces[at(type.space)]->rows;
+    if (type.kind == ValueKind::features || type.kind == ValueKind::space)
+      p.rows = geometry.spaces[at(type.space)]->rows;
     if (type.kind == ValueKind::index) {
       statistics.points_not_finite += geometry.indices[at(v)]->not_finite;
       statistics.points_outside += geometry.indices[at(v)]->outside;
@@ -166,7 +173,9 @@ void Context::Impl::run_step(std::size_t s) {
   p.ms = ms_since(start);
   p.variant = variant;
   count(step, p);
-  double& group = p.kind == "voxelize" ? statistics.voxelize_ms : p.kind == "maps" ? statistics.maps_ms : statistics.network_ms;
+  double& group = p.kind == "voxelize" ? statistics.voxelize_ms
+                  : p.kind == "maps"   ? statistics.maps_ms
+                                       : statistics.network_ms;
   group += p.ms;
   statistics.macs += p.macs;
 }
@@ -174,7 +183,8 @@ void Context::Impl::run_step(std::size_t s) {
 void Context::Impl::check_points(bool strict) const {
   const std::int64_t bad = statistics.points_not_finite + statistics.points_outside;
   RAREFY_CHECK(!strict || bad == 0, InputError,
-               "{} of {} points cannot be used ({} with a NaN or infinite coordinate, {} out of range or crop); without strict mode they "
+               "{} of {} points cannot be used ({} with a NaN or infinite coordinate, {} out of range or crop); "
+               "without strict mode they "
                "get label 255",
                bad, statistics.points, statistics.points_not_finite, statistics.points_outside);
 }
@@ -189,15 +199,20 @@ void Context::Impl::fill_outputs(std::vector<Outputs::Entry>& entries) {
     entry.coords = nullptr;
     const runtime::SpaceValue* space = type.space >= 0 ? geometry.spaces[at(type.space)].get() : nullptr;
     switch (type.kind) {
-      case ValueKind::features: entry.view = features[at(wanted[o].value)]; break;
-      case ValueKind::space: entry.view = {nullptr, Dtype::f32, Device::cpu, space->rows, 0, 0}; break;
+      case ValueKind::features:
+        entry.view = features[at(wanted[o].value)];
+        break;
+      case ValueKind::space:
+        entry.view = {nullptr, Dtype::f32, Device::cpu, space->rows, 0, 0};
+        break;
       case ValueKind::index: {
         auto& index = geometry.indices[at(wanted[o].value)]->voxel_of_point;
         entry.view = {index.data(), Dtype::i32, Device::cpu, static_cast<std::int64_t>(index.size()), 1, 1};
         break;
       }
       case ValueKind::map:
-        fail<UnsupportedError>("output '{}' is a kernel map: only features, indices and spaces can be read", entry.name);
+        fail<UnsupportedError>("output '{}' is a kernel map: only features, indices and spaces can be read",
+                               entry.name);
     }
     if (space != nullptr && space->coords != nullptr) {
       entry.coord_cols = 1 + space->coords->dims;
@@ -221,14 +236,16 @@ const Outputs& Context::run(const Inputs& inputs, const RunOptions& options) {
   }
   for (std::size_t step = 0; step < c.profile.size(); ++step) {
     RAREFY_CHECK(!options.stop.stop_requested(), Cancelled, "stopped before '{}', as requested", c.profile[step].name);
-    RAREFY_CHECK(!options.deadline || Clock::now() < *options.deadline, Cancelled, "the deadline passed before '{}'", c.profile[step].name);
+    RAREFY_CHECK(!options.deadline || Clock::now() < *options.deadline, Cancelled, "the deadline passed before '{}'",
+                 c.profile[step].name);
     c.run_step(step);
     if (c.profile[step].kind == "voxelize") c.check_points(options.strict);
   }
   s.voxels = 0;
   for (const auto& [value, rows] : s.sizes) {
     const ValueType& type = c.graph().type(value);
-    const bool finest = type.kind == ValueKind::space && std::all_of(type.stride.begin(), type.stride.end(), [](std::int64_t v) { return v == 1; });
+    const bool finest = type.kind == ValueKind::space &&
+                        std::all_of(type.stride.begin(), type.stride.end(), [](std::int64_t v) { return v == 1; });
     if (finest && type.dims > 0) s.voxels = std::max(s.voxels, rows);
   }
   c.fill_outputs(c.outputs.entries_);
@@ -249,7 +266,9 @@ std::int64_t Context::memory_bytes() const {
       if (value) bytes += static_cast<std::size_t>(value->memory_bytes());
   };
   for (const auto& space : c.geometry.spaces)
-    if (space) bytes += static_cast<std::size_t>(space->own.memory_bytes()) + space->sample_begin.capacity() * sizeof(std::int64_t);
+    if (space)
+      bytes +=
+          static_cast<std::size_t>(space->own.memory_bytes()) + space->sample_begin.capacity() * sizeof(std::int64_t);
   add_sizes(c.geometry.maps);
   add_sizes(c.geometry.indices);
   return static_cast<std::int64_t>(bytes);

@@ -9,13 +9,18 @@ struct Fuser {
   const Graph& graph;
   std::vector<std::vector<std::int32_t>> readers;  ///< nodes that read a value
   std::vector<char> is_output;
-  std::vector<char> taken;                         ///< nodes that became part of a step
-  std::vector<std::int32_t> ready;                 ///< node index at which a value exists; -1 = not yet decided
+  std::vector<char> taken;          ///< nodes that became part of a step
+  std::vector<std::int32_t> ready;  ///< node index at which a value exists; -1 = not yet decided
 
   explicit Fuser(const Graph& g)
-      : graph(g), readers(g.values().size()), is_output(g.values().size(), 0), taken(g.nodes().size(), 0), ready(g.values().size(), -1) {
+      : graph(g),
+        readers(g.values().size()),
+        is_output(g.values().size(), 0),
+        taken(g.nodes().size(), 0),
+        ready(g.values().size(), -1) {
     for (std::size_t n = 0; n < g.nodes().size(); ++n)
-      for (const ValueId input : g.nodes()[n].inputs) readers[static_cast<std::size_t>(input)].push_back(static_cast<std::int32_t>(n));
+      for (const ValueId input : g.nodes()[n].inputs)
+        readers[static_cast<std::size_t>(input)].push_back(static_cast<std::int32_t>(n));
     for (const GraphOutput& o : g.outputs()) is_output[static_cast<std::size_t>(o.value)] = 1;
   }
 
@@ -47,7 +52,8 @@ struct Fuser {
 
   bool take_activation(Step& step, std::int32_t n) {
     const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
-    if (node.op == "relu") step.fusion.activation = Activation::relu;
+    if (node.op == "relu")
+      step.fusion.activation = Activation::relu;
     else if (node.op == "leaky_relu") {
       step.fusion.activation = Activation::leaky_relu;
       step.fusion.slope = static_cast<float>(node.number("alpha"));

@@ -30,21 +30,23 @@ float missing_intensity(const Pipeline* pipeline) {
 }
 
 void check_points(const Node& node, const PointView& points, std::int64_t channels) {
-  RAREFY_CHECK(points.count >= 0 && points.count <= INT32_MAX, UsageError, "input '{}': {} points, expected 0 to {}", node.name,
-               points.count, INT32_MAX);
-  RAREFY_CHECK(points.count == 0 || points.data != nullptr, UsageError, "input '{}': {} points, but the pointer is null", node.name,
-               points.count);
-  RAREFY_CHECK(channels == 3 || channels == 4, UsageError,
-               "input '{}': the graph wants {} columns per point; give a TensorView, a PointView has x, y, z and intensity", node.name,
-               channels);
+  RAREFY_CHECK(points.count >= 0 && points.count <= INT32_MAX, UsageError, "input '{}': {} points, expected 0 to {}",
+               node.name, points.count, INT32_MAX);
+  RAREFY_CHECK(points.count == 0 || points.data != nullptr, UsageError,
+               "input '{}': {} points, but the pointer is null", node.name, points.count);
+  RAREFY_CHECK(
+      channels == 3 || channels == 4, UsageError,
+      "input '{}': the graph wants {} columns per point; give a TensorView, a PointView has x, y, z and intensity",
+      node.name, channels);
   const PointFields& f = points.fields;
   for (const std::int64_t offset : {f.x, f.y, f.z, f.intensity < 0 ? 0 : f.intensity})
     RAREFY_CHECK(offset >= 0 && offset + 4 <= points.stride_bytes, UsageError,
-                 "input '{}': a field at byte {} does not fit into points of {} bytes", node.name, offset, points.stride_bytes);
+                 "input '{}': a field at byte {} does not fit into points of {} bytes", node.name, offset,
+                 points.stride_bytes);
 }
 
-TensorView bind_points(const Node& node, const PointView& points, std::int64_t channels, const Pipeline* pipeline, AlignedBuffer& buffer,
-                       bool* intensity_missing) {
+TensorView bind_points(const Node& node, const PointView& points, std::int64_t channels, const Pipeline* pipeline,
+                       AlignedBuffer& buffer, bool* intensity_missing) {
   check_points(node, points, channels);
   if (channels == 4 && points.fields.intensity < 0) *intensity_missing = true;
   if (is_matrix_of_floats(points, channels))
@@ -64,26 +66,31 @@ TensorView bind_points(const Node& node, const PointView& points, std::int64_t c
 }
 
 void check_matrix(const Node& node, const TensorView& x, std::int64_t channels) {
-  RAREFY_CHECK(x.dtype == Dtype::f32 && x.device == Device::cpu, UsageError, "input '{}': expected f32 in host memory, got {}", node.name,
-               name(x.dtype));
-  RAREFY_CHECK(x.cols == channels, UsageError, "input '{}': the graph wants {} columns, got {}", node.name, channels, x.cols);
+  RAREFY_CHECK(x.dtype == Dtype::f32 && x.device == Device::cpu, UsageError,
+               "input '{}': expected f32 in host memory, got {}", node.name, name(x.dtype));
+  RAREFY_CHECK(x.cols == channels, UsageError, "input '{}': the graph wants {} columns, got {}", node.name, channels,
+               x.cols);
   RAREFY_CHECK(x.rows >= 0 && x.rows <= INT32_MAX && x.row_stride >= x.cols, UsageError,
-               "input '{}': {} rows {} elements apart make no matrix of {} columns", node.name, x.rows, x.row_stride, x.cols);
-  RAREFY_CHECK(x.rows == 0 || x.data != nullptr, UsageError, "input '{}': {} rows, but the pointer is null", node.name, x.rows);
+               "input '{}': {} rows {} elements apart make no matrix of {} columns", node.name, x.rows, x.row_stride,
+               x.cols);
+  RAREFY_CHECK(x.rows == 0 || x.data != nullptr, UsageError, "input '{}': {} rows, but the pointer is null", node.name,
+               x.rows);
 }
 
-TensorView bind_sparse(const Graph& graph, const Node& node, const SparseView& input, SpaceValue& space, AlignedBuffer& buffer,
-                       std::vector<std::int32_t>& order) {
+TensorView bind_sparse(const Graph& graph, const Node& node, const SparseView& input, SpaceValue& space,
+                       AlignedBuffer& buffer, std::vector<std::int32_t>& order) {
   const ValueType& type = graph.type(node.outputs[0]);
   const std::int64_t channels = node.integer("channels");
   check_matrix(node, input.features, channels);
   const std::int64_t rows = input.features.rows;
-  RAREFY_CHECK(rows == 0 || input.coords != nullptr, UsageError, "input '{}': {} rows, but no coordinates", node.name, rows);
+  RAREFY_CHECK(rows == 0 || input.coords != nullptr, UsageError, "input '{}': {} rows, but no coordinates", node.name,
+               rows);
   Extent stride;
   stride.fill(1);
   for (std::size_t a = 0; a < type.stride.size(); ++a) stride[a] = static_cast<std::int32_t>(type.stride[a]);
   try {
-    make_coords({input.coords, static_cast<std::size_t>(rows * (1 + type.dims))}, type.dims, stride, input.batches, space.own, &order);
+    make_coords({input.coords, static_cast<std::size_t>(rows * (1 + type.dims))}, type.dims, stride, input.batches,
+                space.own, &order);
   } catch (const InputError& error) {
     fail<InputError>("input '{}': {}", node.name, error.what());
   }
@@ -93,19 +100,22 @@ TensorView bind_sparse(const Graph& graph, const Node& node, const SparseView& i
   float* to = buffer.reserve_for<float>(rows * channels);
   const auto from = input.features.matrix<const float>();
   for (std::int64_t r = 0; r < rows; ++r)
-    std::memcpy(to + r * channels, from.row(order[static_cast<std::size_t>(r)]), static_cast<std::size_t>(channels) * sizeof(float));
+    std::memcpy(to + r * channels, from.row(order[static_cast<std::size_t>(r)]),
+                static_cast<std::size_t>(channels) * sizeof(float));
   return {to, Dtype::f32, Device::cpu, rows, channels, channels};
 }
 
 }  // namespace
 
-void bind_input(const Graph& graph, const Node& node, const Input& input, const Pipeline* pipeline, GeometryValues& values,
-                AlignedBuffer& buffer, std::vector<std::int32_t>& order, std::vector<TensorView>& features, bool* intensity_missing) {
+void bind_input(const Graph& graph, const Node& node, const Input& input, const Pipeline* pipeline,
+                GeometryValues& values, AlignedBuffer& buffer, std::vector<std::int32_t>& order,
+                std::vector<TensorView>& features, bool* intensity_missing) {
   SpaceValue& space = *values.spaces[at(node.outputs[0])];
   TensorView& view = features[at(node.outputs[1])];
   if (node.op == "input_sparse") {
     const auto* sparse = std::get_if<SparseView>(&input);
-    RAREFY_CHECK(sparse != nullptr, UsageError, "input '{}' is a sparse tensor: give a SparseView (coordinates and features)", node.name);
+    RAREFY_CHECK(sparse != nullptr, UsageError,
+                 "input '{}' is a sparse tensor: give a SparseView (coordinates and features)", node.name);
     view = bind_sparse(graph, node, *sparse, space, buffer, order);
     return;
   }
@@ -127,8 +137,8 @@ void bind_input(const Graph& graph, const Node& node, const Input& input, const 
     return;
   }
   RAREFY_CHECK(sample_begin.front() == 0 && sample_begin.back() == view.rows, UsageError,
-               "input '{}': sample_begin runs from {} to {}, expected 0 to {}", node.name, sample_begin.front(), sample_begin.back(),
-               view.rows);
+               "input '{}': sample_begin runs from {} to {}, expected 0 to {}", node.name, sample_begin.front(),
+               sample_begin.back(), view.rows);
   space.sample_begin.assign(sample_begin.begin(), sample_begin.end());
 }
 

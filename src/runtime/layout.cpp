@@ -23,7 +23,11 @@ struct Planner {
   std::vector<char> made;                 ///< features values that a step produces
 
   Planner(const Graph& g, const std::vector<Step>& s)
-      : graph(g), steps(s), inside(g.values().size()), first(g.values().size(), kForever), last(g.values().size(), -1),
+      : graph(g),
+        steps(s),
+        inside(g.values().size()),
+        first(g.values().size(), kForever),
+        last(g.values().size(), -1),
         made(g.values().size(), 0) {
     for (const Step& step : steps)
       if (is_features(step.result)) made[at(step.result)] = 1;
@@ -32,7 +36,8 @@ struct Planner {
   bool is_features(ValueId v) const { return v >= 0 && graph.type(v).kind == ValueKind::features; }
 
   bool is_output(ValueId v) const {
-    return std::any_of(graph.outputs().begin(), graph.outputs().end(), [v](const GraphOutput& o) { return o.value == v; });
+    return std::any_of(graph.outputs().begin(), graph.outputs().end(),
+                       [v](const GraphOutput& o) { return o.value == v; });
   }
 
   /// Puts the inputs of concatenations inside the output, each value at most once. A graph output stays contiguous.
@@ -75,7 +80,8 @@ struct Planner {
   }
 
   /// The smallest free buffer of the space that is wide enough; else the widest free one, widened; else a new one.
-  std::int32_t take_buffer(Layout& layout, std::vector<std::int64_t>& busy_until, ValueId root, std::int64_t step, bool share) const {
+  std::int32_t take_buffer(Layout& layout, std::vector<std::int64_t>& busy_until, ValueId root, std::int64_t step,
+                           bool share) const {
     const ValueId space = graph.type(root).space;
     const std::int64_t bytes = graph.type(root).channels * size_of(graph.type(root).dtype);
     std::int32_t best = -1;

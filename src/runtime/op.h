@@ -39,7 +39,7 @@ struct GeometryValues {
 /// A step's epilogue after fusion (values refer to the graph).
 struct Fusion {
   const Node* batch_norm = nullptr;
-  const Node* add = nullptr;           ///< its other operand is `residual`
+  const Node* add = nullptr;  ///< its other operand is `residual`
   ValueId residual = -1;
   Activation activation = Activation::none;
   float slope = 0.0f;
@@ -64,12 +64,16 @@ class RunArgs {
   GeometryValues* geometry = nullptr;
   const std::vector<TensorView>* features = nullptr;  ///< by ValueId; outputs are in place already
   Executor* executor = nullptr;
-  std::string_view* variant = nullptr;                ///< kernel that ran, for the profile
+  std::string_view* variant = nullptr;  ///< kernel that ran, for the profile
 
   template <class T = float>
-  Matrix<const T> input(std::size_t i) const { return view(node->inputs[i]).matrix<T>(); }
+  Matrix<const T> input(std::size_t i) const {
+    return view(node->inputs[i]).matrix<T>();
+  }
   template <class T = float>
-  Matrix<T> output(std::size_t i = 0) const { return view(node->outputs[i]).matrix<T>(); }
+  Matrix<T> output(std::size_t i = 0) const {
+    return view(node->outputs[i]).matrix<T>();
+  }
   const TensorView& view(ValueId value) const { return (*features)[static_cast<std::size_t>(value)]; }
   SpaceValue& space(ValueId value) const { return *geometry->spaces[static_cast<std::size_t>(value)]; }
   KernelMap& map(ValueId value) const { return *geometry->maps[static_cast<std::size_t>(value)]; }
@@ -79,8 +83,8 @@ class RunArgs {
 struct RuntimeOp {
   std::function<std::any(const PrepareArgs&)> prepare;  ///< may be empty
   std::function<void(const RunArgs&)> run;
-  bool fuses = false;          ///< accepts a Fusion (convolution, linear)
-  std::string kind = "network";///< for the profile: "voxelize", "maps", "network"
+  bool fuses = false;            ///< accepts a Fusion (convolution, linear)
+  std::string kind = "network";  ///< for the profile: "voxelize", "maps", "network"
 };
 
 /// The runtime side of every built-in op.
@@ -105,7 +109,8 @@ class GeometryRunner {
 /// Fills the space and the feature view of one "input_points" / "input_sparse" node from the caller's input.
 /// `buffer` owns converted data when the layout needs a conversion; otherwise the view points into the caller's memory.
 /// @throws UsageError, InputError.
-void bind_input(const Graph& graph, const Node& node, const Input& input, const Pipeline* pipeline, GeometryValues& values,
-                AlignedBuffer& buffer, std::vector<std::int32_t>& order, std::vector<TensorView>& features, bool* intensity_missing);
+void bind_input(const Graph& graph, const Node& node, const Input& input, const Pipeline* pipeline,
+                GeometryValues& values, AlignedBuffer& buffer, std::vector<std::int32_t>& order,
+                std::vector<TensorView>& features, bool* intensity_missing);
 
 }  // namespace rarefy::runtime

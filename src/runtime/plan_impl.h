@@ -15,9 +15,9 @@ struct Step {
   std::int32_t node = -1;
   const RuntimeOp* op = nullptr;
   Fusion fusion;
-  ValueId result = -1;   ///< the value that the fused chain ends in
+  ValueId result = -1;  ///< the value that the fused chain ends in
   std::any state;
-  std::string label;     ///< "sparse_conv+batch_norm+relu"
+  std::string label;           ///< "sparse_conv+batch_norm+relu"
   std::vector<ValueId> reads;  ///< features that it reads, the residual included
 };
 
@@ -37,8 +37,8 @@ struct BufferSpec {
 /// A chain starts at a convolution or linear layer and takes up batch norm, residual add and activation.
 std::vector<Step> make_steps(const Graph& graph, bool fuse);
 
-/// Buffers and places of all features values. Inputs of a concatenation lie inside its output where possible; buffers are
-/// reused within a space once their last reader is done.
+/// Buffers and places of all features values. Inputs of a concatenation lie inside its output where possible; buffers
+/// are reused within a space once their last reader is done.
 struct Layout {
   std::vector<Placement> places;  ///< by ValueId
   std::vector<BufferSpec> buffers;

@@ -28,8 +28,12 @@ void check_rule(const Graph& graph, const Node& node, const ChannelRule& rule) {
   const auto consumed = [&] { return graph.type(node.inputs.at(static_cast<std::size_t>(rule.input))).channels; };
   const std::int64_t length = rule.parameter.empty() ? -1 : axis_length(graph, node, rule);
   switch (rule.flow) {
-    case Flow::consumes: EXPECT_TRUE(length == -1 || length == consumed()); break;
-    case Flow::produces: EXPECT_TRUE(length == -1 || length == produced); break;
+    case Flow::consumes:
+      EXPECT_TRUE(length == -1 || length == consumed());
+      break;
+    case Flow::produces:
+      EXPECT_TRUE(length == -1 || length == produced);
+      break;
     case Flow::shares:
       EXPECT_EQ(consumed(), produced);
       EXPECT_TRUE(length == -1 || length == produced);
@@ -40,7 +44,8 @@ void check_rule(const Graph& graph, const Node& node, const ChannelRule& rule) {
       EXPECT_EQ(sum, produced);
       break;
     }
-    case Flow::fixed: break;
+    case Flow::fixed:
+      break;
   }
 }
 

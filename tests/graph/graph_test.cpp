@@ -39,14 +39,27 @@ TEST(Graph, features_of_different_spaces_do_not_add) {
 TEST(Graph, messages_name_node_op_and_what_was_found) {
   Builder b;
   const ValueId x = b.sparse_input(4, 3);
-  test::expect_error<UnsupportedError>([&] { b.add("spars_conv", {x}); }, {"spars_conv", "did you mean", "sparse_conv"});
-  test::expect_error<UsageError>([&] { b.add("linear", {x}, {{"chanels", std::int64_t{3}}}); }, {"linear", "chanels", "channels"});
-  test::expect_error<UsageError>([&] { b.add("linear", {x}, {{"channels", std::string("three")}}); }, {"channels", "integer", "text"});
+  test::expect_error<UnsupportedError>([&] { b.add("spars_conv", {x}); },
+                                       {"spars_conv", "did you mean", "sparse_conv"});
+  test::expect_error<UsageError>(
+      [&] {
+        b.add("linear", {x}, {{"chanels", std::int64_t{3}}});
+      },
+      {"linear", "chanels", "channels"});
+  test::expect_error<UsageError>(
+      [&] {
+        b.add("linear", {x}, {{"channels", std::string("three")}});
+      },
+      {"channels", "integer", "text"});
   test::expect_error<UsageError>([&] { b.add("linear", {x, x}); }, {"linear", "takes 1", "got 2"});
   test::expect_error<UsageError>([&] { b.add("linear", {99}); }, {"%99"});
   test::expect_error<ShapeError>([&] { b.conv(x, {.channels = 4, .kernel = {2}}); }, {"odd", "axis 0", "2"});
   test::expect_error<ShapeError>([&] { b.conv(x, {.channels = 0}); }, {"channels is 0"});
-  test::expect_error<ShapeError>([&] { b.conv(x, {.channels = 4, .kernel = {3, 3}}); }, {"kernel", "2 entries", "3 axes"});
+  test::expect_error<ShapeError>(
+      [&] {
+        b.conv(x, {.channels = 4, .kernel = {3, 3}});
+      },
+      {"kernel", "2 entries", "3 axes"});
   test::expect_error<ShapeError>([&] { b.sparse_input(1, 5); }, {"dims is 5"});
   (void)b.linear(x, 3, true, "same");
   test::expect_error<UsageError>([&] { (void)b.linear(x, 3, true, "same"); }, {"two nodes are named 'same'"});
@@ -99,7 +112,8 @@ TEST(Graph, a_foreign_op_is_a_value_of_the_op_set) {
   const Graph graph = b.build();
   const std::string json = graph_to_json(graph);
   EXPECT_EQ(graph_to_json(graph_from_json(json, ops, "memory")), json);
-  test::expect_error<UnsupportedError>([&] { (void)graph_from_json(json, OpSet::builtin(), "file"); }, {"file", "my_twice", "newer version"});
+  test::expect_error<UnsupportedError>([&] { (void)graph_from_json(json, OpSet::builtin(), "file"); },
+                                       {"file", "my_twice", "newer version"});
 }
 
 TEST(Weights, copies_share_memory_until_written) {

@@ -112,7 +112,8 @@ TEST(ModelFile, every_flipped_bit_of_data_and_graph_is_noticed) {
       // What survives may differ only where the checksum does not reach: notes and the padding after the header.
       const Model model = Model::parse(damaged, "damaged");
       EXPECT_EQ(model.graph().to_text(), small_model().graph().to_text());
-      EXPECT_EQ(model.weights().at("head.weight").as<float>()[0], small_model().weights().at("head.weight").as<float>()[0]);
+      EXPECT_EQ(model.weights().at("head.weight").as<float>()[0],
+                small_model().weights().at("head.weight").as<float>()[0]);
     } catch (const Error&) {
     }
   });
@@ -126,29 +127,39 @@ TEST(ModelFile, damage_is_named) {
     SCOPED_TRACE(what);
     test::expect_error<Error>([&] { (void)Model::parse(file_of(bad.header, bad.data), "model.safetensors"); }, words);
   };
-  refused("overlap", [](Parts& p) { p.header.tensors[1].begin -= 4, p.header.tensors[1].end -= 4; }, {"model.safetensors", "overlaps"});
+  refused("overlap", [](Parts& p) { p.header.tensors[1].begin -= 4, p.header.tensors[1].end -= 4; },
+          {"model.safetensors", "overlaps"});
   refused("outside", [](Parts& p) { p.header.tensors.back().end += 400; }, {"data section"});
   refused("gap", [](Parts& p) { p.data.insert(p.data.end(), 12, 0); }, {"12 bytes", "belong to no tensor"});
   refused("shape", [](Parts& p) { p.header.tensors[0].shape[0] += 1; }, {"needs"});
-  refused("absurd shape", [](Parts& p) { p.header.tensors[0].shape = {1ll << 62, 1ll << 62}; }, {"more than the file can hold"});
+  refused("absurd shape",
+          [](Parts& p) {
+            p.header.tensors[0].shape = {1ll << 62, 1ll << 62};
+          },
+          {"more than the file can hold"});
   refused("negative", [](Parts& p) { p.header.tensors[0].shape[0] = -4; }, {"shape"});
   refused("no graph", [](Parts& p) { p.header.metadata.erase("graph"); }, {"'graph'"});
   refused("other format", [](Parts& p) { p.header.metadata["format"] = "pt"; }, {"'pt'", "rarefy"});
   refused("newer file", [](Parts& p) { p.header.metadata["version"] = "2"; }, {"version 2", "update rarefy"});
-  refused("missing weight", [](Parts& p) {
-    const auto size = p.header.tensors.back().end - p.header.tensors.back().begin;
-    p.header.tensors.pop_back();
-    p.data.resize(p.data.size() - size);
-  }, {"missing"});
+  refused("missing weight",
+          [](Parts& p) {
+            const auto size = p.header.tensors.back().end - p.header.tensors.back().begin;
+            p.header.tensors.pop_back();
+            p.data.resize(p.data.size() - size);
+          },
+          {"missing"});
   const auto replace = [](Parts& p, const std::string& from, const std::string& to) {
     std::string& text = p.header.metadata["graph"];
     const std::size_t at = text.find(from);
     ASSERT_NE(at, std::string::npos);
     text.replace(at, from.size(), to);
   };
-  refused("unknown op", [&](Parts& p) { replace(p, "\"op\":\"relu\"", "\"op\":\"relu9\""); }, {"relu9", "newer version"});
-  refused("newer graph", [&](Parts& p) { replace(p, "\"version\":1", "\"version\":9"); }, {"version 9", "update rarefy"});
-  refused("duplicate key", [&](Parts& p) { replace(p, "{\"version\":1", "{\"version\":1,\"version\":1"); }, {"'version' twice"});
+  refused("unknown op", [&](Parts& p) { replace(p, "\"op\":\"relu\"", "\"op\":\"relu9\""); },
+          {"relu9", "newer version"});
+  refused("newer graph", [&](Parts& p) { replace(p, "\"version\":1", "\"version\":9"); },
+          {"version 9", "update rarefy"});
+  refused("duplicate key", [&](Parts& p) { replace(p, "{\"version\":1", "{\"version\":1,\"version\":1"); },
+          {"'version' twice"});
   refused("unknown input", [&](Parts& p) { replace(p, "\"inputs\":[\"conv\"]", "\"inputs\":[\"konv\"]"); }, {"konv"});
   refused("wrong type", [&](Parts& p) { replace(p, "\"nodes\":[", "\"nodes\":[7,"); }, {"wrong type"});
 }
@@ -156,15 +167,20 @@ TEST(ModelFile, damage_is_named) {
 TEST(ModelFile, checksum_is_checked) {
   Parts parts = parts_of(small_model().serialize());
   parts.data[5] ^= 1;
-  test::expect_error<InputError>([&] { (void)Model::parse(file_of(parts.header, parts.data, false), "m"); }, {"m:", "checksum", "damaged"});
+  test::expect_error<InputError>([&] { (void)Model::parse(file_of(parts.header, parts.data, false), "m"); },
+                                 {"m:", "checksum", "damaged"});
 }
 
 TEST(ModelFile, duplicate_tensors_deep_nesting_and_huge_headers_are_refused) {
   const std::string entry = R"("a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
-  test::expect_error<InputError>([&] { (void)Model::parse(with_header("{" + entry + "," + entry + "}"), "m"); }, {"'a' twice"});
-  test::expect_error<InputError>([&] { (void)Model::parse(with_header(std::string(100000, '[')), "m"); }, {"nested deeper"});
+  test::expect_error<InputError>([&] { (void)Model::parse(with_header("{" + entry + "," + entry + "}"), "m"); },
+                                 {"'a' twice"});
+  test::expect_error<InputError>([&] { (void)Model::parse(with_header(std::string(100000, '[')), "m"); },
+                                 {"nested deeper"});
   test::expect_error<InputError>([&] { (void)Model::parse(with_header("[]"), "m"); }, {"not a JSON object"});
-  test::expect_error<UnsupportedError>([&] { (void)Model::parse(with_header(R"({"a":{"dtype":"F8","shape":[0],"data_offsets":[0,0]}})"), "m"); }, {"F8"});
+  test::expect_error<UnsupportedError>(
+      [&] { (void)Model::parse(with_header(R"({"a":{"dtype":"F8","shape":[0],"data_offsets":[0,0]}})"), "m"); },
+      {"F8"});
   Bytes huge(16, 0xFF);
   test::expect_error<InputError>([&] { (void)Model::parse(huge, "m"); }, {"header claims"});
 }

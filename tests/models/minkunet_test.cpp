@@ -35,8 +35,11 @@ TEST(MinkUNet, parameters_are_the_published_ones) {
 
 TEST(MinkUNet, multiply_adds_of_the_published_scan) {
   // Level sizes and pairs of the scan that the published table was recomputed on; figures without the classifier.
-  const std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> levels = {
-      {1, {94'626, 286'268}}, {2, {68'931, 309'177}}, {4, {42'166, 267'752}}, {8, {21'525, 166'517}}, {16, {9'522, 82'740}}};
+  const std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> levels = {{1, {94'626, 286'268}},
+                                                                                {2, {68'931, 309'177}},
+                                                                                {4, {42'166, 267'752}},
+                                                                                {8, {21'525, 166'517}},
+                                                                                {16, {9'522, 82'740}}};
   const std::map<double, double> expected = {{1.0, 137.53}, {0.64, 55.42}, {0.5, 34.39}};
   for (const auto& [width, giga] : expected) {
     const Graph graph = build(width);
@@ -49,8 +52,11 @@ TEST(MinkUNet, multiply_adds_of_the_published_scan) {
 }
 
 TEST(MinkUNet, multiply_adds_of_a_kitti_scan_with_classifier) {
-  const std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> levels = {
-      {1, {90'695, 301'213}}, {2, {64'066, 330'888}}, {4, {37'870, 273'098}}, {8, {18'295, 165'613}}, {16, {7'527, 77'581}}};
+  const std::map<std::int64_t, std::pair<std::int64_t, std::int64_t>> levels = {{1, {90'695, 301'213}},
+                                                                                {2, {64'066, 330'888}},
+                                                                                {4, {37'870, 273'098}},
+                                                                                {8, {18'295, 165'613}},
+                                                                                {16, {7'527, 77'581}}};
   EXPECT_NEAR(static_cast<double>(multiply_adds(build(1.0), sizes_of(build(1.0), levels))) / 1e9, 137.1, 137.1 * 0.005);
   EXPECT_NEAR(static_cast<double>(multiply_adds(build(0.5), sizes_of(build(0.5), levels))) / 1e9, 34.3, 34.3 * 0.005);
 }

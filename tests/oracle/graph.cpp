@@ -49,12 +49,14 @@ struct Machine {
       std::map<Site, std::int64_t> order;
       for (std::int64_t r = 0; r < data.rows; ++r) {
         Site site{};
-        for (int a = 0; a <= space.dims; ++a) site[static_cast<std::size_t>(a)] = data.coords[static_cast<std::size_t>(r * (1 + space.dims) + a)];
+        for (int a = 0; a <= space.dims; ++a)
+          site[static_cast<std::size_t>(a)] = data.coords[static_cast<std::size_t>(r * (1 + space.dims) + a)];
         order[site] = r;
       }
       for (const auto& [site, r] : order) {
         space.sites.push_back(site);
-        for (std::int64_t c = 0; c < data.cols; ++c) x.values.push_back(data.values[static_cast<std::size_t>(r * data.cols + c)]);
+        for (std::int64_t c = 0; c < data.cols; ++c)
+          x.values.push_back(data.values[static_cast<std::size_t>(r * data.cols + c)]);
       }
     }
     features[node.outputs[1]] = x;
@@ -69,8 +71,10 @@ struct Machine {
     const auto& size = node.numbers("voxel_size");
     options.dims = static_cast<int>(size.size());
     for (std::size_t a = 0; a < size.size(); ++a) options.voxel_size[a] = static_cast<float>(size[a]);
-    for (std::size_t a = 0; a < node.numbers("crop_min").size(); ++a) options.crop_min[a] = static_cast<float>(node.numbers("crop_min")[a]);
-    for (std::size_t a = 0; a < node.numbers("crop_max").size(); ++a) options.crop_max[a] = static_cast<float>(node.numbers("crop_max")[a]);
+    for (std::size_t a = 0; a < node.numbers("crop_min").size(); ++a)
+      options.crop_min[a] = static_cast<float>(node.numbers("crop_min")[a]);
+    for (std::size_t a = 0; a < node.numbers("crop_max").size(); ++a)
+      options.crop_max[a] = static_cast<float>(node.numbers("crop_max")[a]);
     options.rounding = node.text("rounding") == "floor" ? Rounding::floor : Rounding::round_minus_min;
     const VoxelMap map = voxelize({points.data(), x.rows, x.cols}, space_of(node.inputs[0]).sample_begin, options);
     Space& space = spaces[node.outputs[0]];
@@ -97,13 +101,17 @@ struct Machine {
       for (std::int64_t c = 0; c < x.cols; ++c) {
         double& to = y.values[static_cast<std::size_t>(v * x.cols + c)];
         const double from = x.values[static_cast<std::size_t>(p * x.cols + c)];
-        if (how == "mean") to += from;
-        else if (seen == 0) to = from;
-        else if (how == "max") to = std::max(to, from);
+        if (how == "mean")
+          to += from;
+        else if (seen == 0)
+          to = from;
+        else if (how == "max")
+          to = std::max(to, from);
       }
     }
     if (how == "mean")
-      for (std::int64_t i = 0; i < y.rows * y.cols; ++i) y.values[static_cast<std::size_t>(i)] /= count[static_cast<std::size_t>(i / y.cols)];
+      for (std::int64_t i = 0; i < y.rows * y.cols; ++i)
+        y.values[static_cast<std::size_t>(i)] /= count[static_cast<std::size_t>(i / y.cols)];
     features[node.outputs[0]] = y;
   }
 
@@ -115,7 +123,8 @@ struct Machine {
       for (std::int64_t i = 0; i < x.cols; ++i)
         for (std::int64_t o = 0; o < y.cols; ++o)
           y.values[static_cast<std::size_t>(p.out * y.cols + o)] +=
-              x.values[static_cast<std::size_t>(p.in * x.cols + i)] * w[static_cast<std::size_t>((p.offset * x.cols + i) * y.cols + o)];
+              x.values[static_cast<std::size_t>(p.in * x.cols + i)] *
+              w[static_cast<std::size_t>((p.offset * x.cols + i) * y.cols + o)];
     if (node.parameters.size() > 1) {
       const std::vector<double> bias = parameter(node, 1);
       for (std::size_t i = 0; i < y.values.size(); ++i) y.values[i] += bias[i % bias.size()];
@@ -125,7 +134,8 @@ struct Machine {
 
   void normalise(const Node& node) {
     Result y = features.at(node.inputs[0]);
-    const auto gamma = parameter(node, 0), beta = parameter(node, 1), mean = parameter(node, 2), variance = parameter(node, 3);
+    const auto gamma = parameter(node, 0), beta = parameter(node, 1), mean = parameter(node, 2),
+               variance = parameter(node, 3);
     for (std::size_t i = 0; i < y.values.size(); ++i) {
       const std::size_t c = i % gamma.size();
       y.values[i] = (y.values[i] - mean[c]) / std::sqrt(variance[c] + node.number("epsilon")) * gamma[c] + beta[c];
@@ -151,7 +161,8 @@ struct Machine {
     for (std::int64_t r = 0; r < y.rows; ++r)
       for (std::int64_t c = 0; c < y.cols; ++c) {
         const std::int64_t v = index[static_cast<std::size_t>(r)];
-        y.values[static_cast<std::size_t>(r * y.cols + c)] = v < 0 ? node.number("fill") : x.values[static_cast<std::size_t>(v * x.cols + c)];
+        y.values[static_cast<std::size_t>(r * y.cols + c)] =
+            v < 0 ? node.number("fill") : x.values[static_cast<std::size_t>(v * x.cols + c)];
       }
     features[node.outputs[0]] = y;
   }
@@ -173,7 +184,8 @@ struct Machine {
       for (std::int64_t c = 0; c < y.cols; ++c) {
         const auto i = static_cast<std::size_t>(c);
         y.values[static_cast<std::size_t>(r * y.cols + c)] =
-            (x.values[static_cast<std::size_t>(r * x.cols + node.integers("columns")[i])] - node.numbers("offset")[i]) * node.numbers("scale")[i];
+            (x.values[static_cast<std::size_t>(r * x.cols + node.integers("columns")[i])] - node.numbers("offset")[i]) *
+            node.numbers("scale")[i];
       }
     features[node.outputs[0]] = y;
   }
@@ -181,14 +193,14 @@ struct Machine {
   bool elementwise(const Node& node) {
     Result y = features.count(node.inputs[0]) != 0 ? features.at(node.inputs[0]) : Result{};
     [[maybe_unused]] const double alpha = node.attributes.count("alpha") != 0 ? node.number("alpha") : 0.0;
-#define RAREFY_UNARY(op_name, unused_alpha, forward, derivative, doc)  \
-  if (node.op == #op_name) {                                           \
-    for (double& value : y.values) {                                   \
-      const double x = value;                                          \
-      value = forward;                                                 \
-    }                                                                  \
-    features[node.outputs[0]] = y;                                     \
-    return true;                                                       \
+#define RAREFY_UNARY(op_name, unused_alpha, forward, derivative, doc) \
+  if (node.op == #op_name) {                                          \
+    for (double& value : y.values) {                                  \
+      const double x = value;                                         \
+      value = forward;                                                \
+    }                                                                 \
+    features[node.outputs[0]] = y;                                    \
+    return true;                                                      \
   }
 #define RAREFY_BINARY(op_name, forward, derivative_a, derivative_b, doc) \
   if (node.op == #op_name) {                                             \
@@ -221,7 +233,8 @@ struct Machine {
     }
     Space out;
     out.dims = in.dims;
-    out.sites = node.op == "downsample" ? downsample(in.sites, kernel, stride_of(from)) : generate(in.sites, kernel, stride_of(from));
+    out.sites = node.op == "downsample" ? downsample(in.sites, kernel, stride_of(from))
+                                        : generate(in.sites, kernel, stride_of(from));
     out.rows = static_cast<std::int64_t>(out.sites.size());
     spaces[node.outputs[0]] = out;
   }
@@ -247,19 +260,23 @@ struct Machine {
 
 }  // namespace
 
-std::map<std::string, Result> run(const Graph& graph, const Weights& weights, const std::vector<OpExample::Data>& inputs) {
+std::map<std::string, Result> run(const Graph& graph, const Weights& weights,
+                                  const std::vector<OpExample::Data>& inputs) {
   Machine machine{graph, weights, {}, {}, {}, {}};
   std::size_t next = 0;
   for (const Node& node : graph.nodes()) {
-    if (graph.ops().at(node.op).is_input) machine.input(node, inputs.at(next++));
-    else machine.step(node);
+    if (graph.ops().at(node.op).is_input)
+      machine.input(node, inputs.at(next++));
+    else
+      machine.step(node);
   }
   std::map<std::string, Result> results;
   const auto keep = [&](const std::string& name, ValueId value) {
     Result result = machine.features.at(value);
     const Space& space = machine.space_of(value);
     for (const Site& site : space.sites)
-      for (int a = 0; a <= space.dims; ++a) result.coords.push_back(static_cast<std::int32_t>(site[static_cast<std::size_t>(a)]));
+      for (int a = 0; a <= space.dims; ++a)
+        result.coords.push_back(static_cast<std::int32_t>(site[static_cast<std::size_t>(a)]));
     results[name] = std::move(result);
   };
   for (const auto& [value, unused] : machine.features) {

@@ -1,5 +1,5 @@
-/// What every op owes, checked over the op table: shapes, values against the oracle, bits for any number of threads, a round
-/// trip through the model file, counted multiply-adds, fused = unfused, empty inputs.
+/// What every op owes, checked over the op table: shapes, values against the oracle, bits for any number of threads, a
+/// round trip through the model file, counted multiply-adds, fused = unfused, empty inputs.
 #include <gtest/gtest.h>
 
 #include "oracle/graph.h"
@@ -43,7 +43,8 @@ TEST_P(Conformance, equals_the_oracle_fused_or_not) {
     for (const bool optimised : {true, false}) {
       Session session(model, {.plan = {.fuse = optimised, .share_memory = optimised}});
       const Outputs& found = session.run(test::inputs_of(example));
-      for (const GraphOutput& o : example.graph.outputs()) test::expect_matches(found, o.name, expected.at("=" + o.name));
+      for (const GraphOutput& o : example.graph.outputs())
+        test::expect_matches(found, o.name, expected.at("=" + o.name));
     }
   });
 }
@@ -96,7 +97,8 @@ TEST_P(Conformance, multiply_adds_are_those_of_the_pairs) {
     for (const StepProfile& p : session.profile()) {
       for (const Node& node : example.graph.nodes()) {
         if (node.name != p.name || (node.op != "sparse_conv" && node.op != "linear")) continue;
-        const std::int64_t product = example.graph.type(node.inputs[0]).channels * example.graph.type(node.outputs[0]).channels;
+        const std::int64_t product =
+            example.graph.type(node.inputs[0]).channels * example.graph.type(node.outputs[0]).channels;
         counted += product * (node.op == "linear" ? p.rows : p.pairs);
       }
     }

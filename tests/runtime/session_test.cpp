@@ -1,3 +1,5 @@
+#include "rarefy/session.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,7 +10,6 @@
 #include "oracle/graph.h"
 #include "rarefy/builder.h"
 #include "rarefy/models.h"
-#include "rarefy/session.h"
 #include "runtime/plan_impl.h"
 #include "support/examples.h"
 #include "support/expect_error.h"
@@ -68,7 +69,8 @@ TEST(Session, layouts_of_points_do_not_matter) {
     float intensity, unused, z, y, x;
   } __attribute__((packed));
   std::vector<Wide> wide;
-  for (std::size_t p = 0; p < points.size(); p += 4) wide.push_back({'p', points[p + 3], 0.0f, points[p + 2], points[p + 1], points[p]});
+  for (std::size_t p = 0; p < points.size(); p += 4)
+    wide.push_back({'p', points[p + 3], 0.0f, points[p + 2], points[p + 1], points[p]});
   const PointView odd{wide.data(), static_cast<std::int64_t>(wide.size()), sizeof(Wide), {17, 13, 9, 1}};
   EXPECT_EQ(test::bits_of(session.run({{"points", odd}})["logits"]), expected);
   const TensorView matrix{const_cast<float*>(points.data()), Dtype::f32, Device::cpu, 500, 4, 4};
@@ -99,7 +101,11 @@ TEST(Session, bad_points_get_255_or_an_error_in_strict_mode) {
   for (std::size_t p = 0; p < labels.size(); ++p) EXPECT_EQ(labels[p] == 255, p == 10 || p == 20 || p == 30) << p;
   EXPECT_EQ(session.statistics().points_not_finite, 2);
   EXPECT_EQ(session.statistics().points_outside, 1);
-  test::expect_error<InputError>([&] { (void)session.run({{"points", view_of(points)}}, {.strict = true}); }, {"3 of 100", "2 with a NaN"});
+  test::expect_error<InputError>(
+      [&] {
+        (void)session.run({{"points", view_of(points)}}, {.strict = true});
+      },
+      {"3 of 100", "2 with a NaN"});
 }
 
 TEST(Session, stays_usable_after_every_error) {
@@ -119,7 +125,11 @@ TEST(Session, stays_usable_after_every_error) {
   RunOptions late;
   late.deadline = std::chrono::steady_clock::now() - std::chrono::seconds(1);
   test::expect_error<Cancelled>([&] { (void)session.run({{"points", view_of(points)}}, late); }, {"deadline"});
-  test::expect_error<UsageError>([&] { (void)session.run({{"points", view_of(points)}})["label"]; }, {"'label'", "'labels'"});
+  test::expect_error<UsageError>(
+      [&] {
+        (void)session.run({{"points", view_of(points)}})["label"];
+      },
+      {"'label'", "'labels'"});
   EXPECT_EQ(test::bits_of(session.run({{"points", view_of(points)}})["logits"]), expected);
 }
 
@@ -194,7 +204,8 @@ TEST(Session, forced_instruction_sets_run_and_agree) {
     for (const float v : first) scale = std::max(scale, std::abs(v));
     for (std::size_t i = 0; i < first.size(); ++i) ASSERT_NEAR(first[i], logits[i], 1e-4f * scale);
   }
-  test::expect_error<UnsupportedError>([&] { Session session(model, {.plan = {.isa = "avx9000"}}); }, {"avx9000", "portable"});
+  test::expect_error<UnsupportedError>([&] { Session session(model, {.plan = {.isa = "avx9000"}}); },
+                                       {"avx9000", "portable"});
 }
 
 TEST(Session, the_profile_covers_the_run) {
@@ -235,7 +246,8 @@ TEST(Plan, concatenations_cost_nothing_and_buffers_are_shared) {
   EXPECT_NE(plan->to_text().find("sparse_conv+batch_norm+relu"), std::string::npos);
 }
 
-/// A residual whose both sides are convolutions, an activation that somebody else reads, an output in the middle of a chain.
+/// A residual whose both sides are convolutions, an activation that somebody else reads, an output in the middle of a
+/// chain.
 TEST(Plan, fusion_keeps_what_others_read) {
   test::for_random_cases(20, [](Rng& rng) {
     Builder b;

@@ -1,5 +1,5 @@
-/// Sparse convolution against LibTorch's dense one, through the session and through the graph oracle: both coordinate rules,
-/// strides, dilation, padding, transposed layers, boxes that reach into negative coordinates.
+/// Sparse convolution against LibTorch's dense one, through the session and through the graph oracle: both coordinate
+/// rules, strides, dilation, padding, transposed layers, boxes that reach into negative coordinates.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -39,7 +39,8 @@ Scene random_scene(int dims, std::int64_t extent, std::int64_t origin, std::int6
   for (std::int64_t cell = 0; cell < cells; ++cell) {
     if (!rng.chance(density)) continue;
     Position p(static_cast<std::size_t>(dims));
-    for (std::int64_t rest = cell, a = dims - 1; a >= 0; --a, rest /= extent) p[static_cast<std::size_t>(a)] = rest % extent + origin;
+    for (std::int64_t rest = cell, a = dims - 1; a >= 0; --a, rest /= extent)
+      p[static_cast<std::size_t>(a)] = rest % extent + origin;
     s.data.coords.push_back(0);
     for (const std::int64_t v : p) s.data.coords.push_back(static_cast<std::int32_t>(v));
     for (std::int64_t c = 0; c < channels; ++c) {
@@ -61,10 +62,13 @@ at::Tensor dense_weight(const Tensor& weight, int dims, std::int64_t kernel) {
   return w.permute({2, 1, 0}).contiguous().view(sizes);
 }
 
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& w, int dims, std::int64_t stride, std::int64_t padding, std::int64_t dilation) {
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& w, int dims, std::int64_t stride, std::int64_t padding,
+                    std::int64_t dilation) {
   const std::vector<std::int64_t> s(static_cast<std::size_t>(dims), stride), p(static_cast<std::size_t>(dims), padding),
       d(static_cast<std::size_t>(dims), dilation);
-  return dims == 1 ? at::conv1d(x, w, {}, s, p, d) : dims == 2 ? at::conv2d(x, w, {}, s, p, d) : at::conv3d(x, w, {}, s, p, d);
+  return dims == 1   ? at::conv1d(x, w, {}, s, p, d)
+         : dims == 2 ? at::conv2d(x, w, {}, s, p, d)
+                     : at::conv3d(x, w, {}, s, p, d);
 }
 
 /// Sites of the output whose dense counterpart exists: value must agree; `to_index` gives the dense index per axis.
@@ -85,7 +89,9 @@ void expect_dense(const oracle::Result& found, const at::Tensor& dense, int dims
     if (!inside) continue;
     ++compared;
     for (std::int64_t c = 0; c < channels; ++c)
-      ASSERT_NEAR(found.values[static_cast<std::size_t>(r * channels + c)], flat.data_ptr<float>()[c * cells + cell], 2e-4) << "row " << r;
+      ASSERT_NEAR(found.values[static_cast<std::size_t>(r * channels + c)], flat.data_ptr<float>()[c * cells + cell],
+                  2e-4)
+          << "row " << r;
   }
   EXPECT_TRUE(compared > 0 || found.rows == 0);
 }
@@ -122,12 +128,15 @@ TEST(DenseConv, submanifold_layers_of_both_rules) {
     ConvOptions options{.channels = 3, .kernel = {kernel}, .dilation = {dilation}, .name = "conv"};
     if (padded) options.rule = Rule::padded, options.padding = {reach};
     const ValueId map = b.add("kernel_map", {b.space_of(x), b.space_of(x)},
-                              {{"kernel", options.kernel}, {"dilation", options.dilation}, {"padding", options.padding},
+                              {{"kernel", options.kernel},
+                               {"dilation", options.dilation},
+                               {"padding", options.padding},
                                {"rule", std::string(padded ? "padded" : "block")}})[0];
     b.output("y", b.add("sparse_conv", {x, map}, {{"channels", std::int64_t{3}}}, "conv")[0]);
     const Graph graph = b.build();
     const Weights weights = initial_weights(graph, rng.bits());
-    const at::Tensor dense = convolve(scene.dense, dense_weight(weights.at("conv.weight"), dims, kernel), dims, 1, reach, dilation);
+    const at::Tensor dense =
+        convolve(scene.dense, dense_weight(weights.at("conv.weight"), dims, kernel), dims, 1, reach, dilation);
     for_both(graph, weights, scene, [&](const oracle::Result& found) {
       expect_dense(found, dense, dims, [&](std::int64_t p) { return p - scene.origin; });
     });
@@ -142,10 +151,16 @@ TEST(DenseConv, strided_layers_of_the_padded_rule) {
     const Scene scene = random_scene(dims, 10, 0, rng.integer(1, 4), rng.uniform(0.1, 1.0), rng.fork(1));
     Builder b;
     const ValueId x = b.sparse_input(scene.channels, dims);
-    b.output("y", b.conv(x, {.channels = 3, .kernel = {kernel}, .stride = {stride}, .padding = {padding}, .rule = Rule::padded, .name = "conv"}));
+    b.output("y", b.conv(x, {.channels = 3,
+                             .kernel = {kernel},
+                             .stride = {stride},
+                             .padding = {padding},
+                             .rule = Rule::padded,
+                             .name = "conv"}));
     const Graph graph = b.build();
     const Weights weights = initial_weights(graph, rng.bits());
-    const at::Tensor dense = convolve(scene.dense, dense_weight(weights.at("conv.weight"), dims, kernel), dims, stride, padding, 1);
+    const at::Tensor dense =
+        convolve(scene.dense, dense_weight(weights.at("conv.weight"), dims, kernel), dims, stride, padding, 1);
     for_both(graph, weights, scene, [&](const oracle::Result& found) {
       expect_dense(found, dense, dims, [&](std::int64_t p) { return p % stride == 0 ? p / stride : -1; });
     });
@@ -168,7 +183,8 @@ TEST(DenseConv, strided_layers_of_the_block_rule_with_negative_coordinates) {
     // Padding by hand: `before` in front, enough behind.
     std::vector<std::int64_t> pad;
     for (int a = 0; a < dims; ++a) pad.insert(pad.end(), {before, kernel});
-    const at::Tensor dense = convolve(at::constant_pad_nd(scene.dense, pad), dense_weight(weights.at("conv.weight"), dims, kernel), dims, stride, 0, 1);
+    const at::Tensor dense = convolve(at::constant_pad_nd(scene.dense, pad),
+                                      dense_weight(weights.at("conv.weight"), dims, kernel), dims, stride, 0, 1);
     for_both(graph, weights, scene, [&](const oracle::Result& found) {
       expect_dense(found, dense, dims, [&](std::int64_t p) { return (p - origin) / stride; });
     });
@@ -187,7 +203,8 @@ TEST(DenseConv, inverse_layers) {
     const Graph graph = b.build();
     const Weights weights = initial_weights(graph, rng.bits());
     const at::Tensor down = convolve(scene.dense, dense_weight(weights.at("down.weight"), 3, 2), 3, 2, 0, 1);
-    const at::Tensor up = at::conv_transpose3d(down, dense_weight(weights.at("up.weight"), 3, 2).transpose(0, 1).contiguous(), {}, {2, 2, 2});
+    const at::Tensor up = at::conv_transpose3d(
+        down, dense_weight(weights.at("up.weight"), 3, 2).transpose(0, 1).contiguous(), {}, {2, 2, 2});
     for_both(graph, weights, scene, [&](const oracle::Result& found) {
       expect_dense(found, up, 3, [&](std::int64_t p) { return p - scene.origin; });
     });

@@ -16,9 +16,10 @@ OpDef input_sparse() {
   op.infer = [](const InferArgs& args) -> Inferred {
     const Node& node = args.node;
     const std::int64_t channels = node.integer("channels"), dims = node.integer("dims");
-    RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError, "node '{}' (input_sparse): channels is {}, expected 1 to 65536",
-                 node.name, channels);
-    RAREFY_CHECK(dims >= 1 && dims <= kMaxDims, ShapeError, "node '{}' (input_sparse): dims is {}, expected 1 to 4", node.name, dims);
+    RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError,
+                 "node '{}' (input_sparse): channels is {}, expected 1 to 65536", node.name, channels);
+    RAREFY_CHECK(dims >= 1 && dims <= kMaxDims, ShapeError, "node '{}' (input_sparse): dims is {}, expected 1 to 4",
+                 node.name, dims);
     const auto& given = node.integers("stride");
     RAREFY_CHECK(given.size() == 1 || given.size() == static_cast<std::size_t>(dims), ShapeError,
                  "node '{}' (input_sparse): stride has {} entries, expected 1 or {}", node.name, given.size(), dims);
@@ -26,9 +27,11 @@ OpDef input_sparse() {
     space.kind = ValueKind::space;
     space.space = args.output_ids[0];
     space.dims = static_cast<int>(dims);
-    for (std::int64_t a = 0; a < dims; ++a) space.stride.push_back(given.size() == 1 ? given[0] : given[static_cast<std::size_t>(a)]);
+    for (std::int64_t a = 0; a < dims; ++a)
+      space.stride.push_back(given.size() == 1 ? given[0] : given[static_cast<std::size_t>(a)]);
     for (const std::int64_t s : space.stride)
-      RAREFY_CHECK(s >= 1 && s <= 4096, ShapeError, "node '{}' (input_sparse): stride {} is not in 1 to 4096", node.name, s);
+      RAREFY_CHECK(s >= 1 && s <= 4096, ShapeError, "node '{}' (input_sparse): stride {} is not in 1 to 4096",
+                   node.name, s);
     ValueType x;
     x.space = args.output_ids[0];
     x.channels = channels;

@@ -6,7 +6,9 @@ namespace rarefy::ops {
 OpDef kernel_map() {
   OpDef op;
   op.name = "kernel_map";
-  op.doc = "Pairs (input site, output site, kernel offset) of a convolution. Graham et al., CVPR 2018; Choy et al., CVPR 2019.";
+  op.doc =
+      "Pairs (input site, output site, kernel offset) of a convolution. Graham et al., CVPR 2018; Choy et al., CVPR "
+      "2019.";
   op.inputs = {"from: space", "to: space"};
   op.outputs = {"map: map"};
   op.attributes = kernel_attributes();
@@ -14,15 +16,15 @@ OpDef kernel_map() {
   op.infer = [](const InferArgs& args) -> Inferred {
     const ValueType& from = require_kind(args, 0, ValueKind::space);
     const ValueType& to = require_kind(args, 1, ValueKind::space);
-    RAREFY_CHECK(from.dims > 0 && to.dims == from.dims, ShapeError, "node '{}' (kernel_map): {} has {} axes, {} has {}", args.node.name,
-                 args.producers[0], from.dims, args.producers[1], to.dims);
+    RAREFY_CHECK(from.dims > 0 && to.dims == from.dims, ShapeError, "node '{}' (kernel_map): {} has {} axes, {} has {}",
+                 args.node.name, args.producers[0], from.dims, args.producers[1], to.dims);
     const KernelShape kernel = kernel_shape(args.node, from.dims);
     check_kernel(kernel, to_extent(from.stride));
     if (from.space == to.space && kernel.rule == CoordinateRule::block)
       for (int a = 0; a < from.dims; ++a)
         RAREFY_CHECK(kernel.size[static_cast<std::size_t>(a)] % 2 == 1, ShapeError,
-                     "node '{}' (kernel_map): a submanifold convolution needs odd kernel sizes, axis {} has {}", args.node.name, a,
-                     kernel.size[static_cast<std::size_t>(a)]);
+                     "node '{}' (kernel_map): a submanifold convolution needs odd kernel sizes, axis {} has {}",
+                     args.node.name, a, kernel.size[static_cast<std::size_t>(a)]);
     ValueType map;
     map.kind = ValueKind::map;
     map.space = from.space;

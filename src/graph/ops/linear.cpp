@@ -7,13 +7,15 @@ namespace {
 Inferred infer(const InferArgs& args) {
   const ValueType& x = require_features(args, 0);
   const std::int64_t channels = args.node.integer("channels");
-  RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError, "node '{}' (linear): channels is {}, expected 1 to 65536", args.node.name,
-               channels);
+  RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError,
+               "node '{}' (linear): channels is {}, expected 1 to 65536", args.node.name, channels);
   ValueType y = x;
   y.channels = channels;
   Inferred result{{y}, {}};
-  result.parameters.push_back({"weight", {x.channels, channels}, ParameterSpec::Init::kaiming_uniform, x.channels, true});
-  if (args.node.integer("bias") != 0) result.parameters.push_back({"bias", {channels}, ParameterSpec::Init::zeros, 1, true});
+  result.parameters.push_back(
+      {"weight", {x.channels, channels}, ParameterSpec::Init::kaiming_uniform, x.channels, true});
+  if (args.node.integer("bias") != 0)
+    result.parameters.push_back({"bias", {channels}, ParameterSpec::Init::zeros, 1, true});
   return result;
 }
 
@@ -35,7 +37,8 @@ OpDef linear() {
                  {ChannelRule::Flow::produces, 0, "weight", 1},
                  {ChannelRule::Flow::produces, 0, "bias", 0}};
   op.examples = [](std::uint64_t seed) {
-    return sparse_examples(seed, [](Builder& b, ValueId x, Rng& rng) { return b.linear(x, rng.integer(1, 40), rng.chance(0.5)); });
+    return sparse_examples(
+        seed, [](Builder& b, ValueId x, Rng& rng) { return b.linear(x, rng.integer(1, 40), rng.chance(0.5)); });
   };
   return op;
 }

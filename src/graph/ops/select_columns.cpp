@@ -6,7 +6,8 @@ namespace rarefy::ops {
 OpDef select_columns() {
   OpDef op;
   op.name = "select_columns";
-  op.doc = "y[:, i] = (x[:, columns[i]] - offset[i]) * scale[i]: the network's features from the columns of the points.";
+  op.doc =
+      "y[:, i] = (x[:, columns[i]] - offset[i]) * scale[i]: the network's features from the columns of the points.";
   op.inputs = {"x: features"};
   op.outputs = {"y: features"};
   op.attributes = {{"columns", std::vector<std::int64_t>{0}, "columns of x"},
@@ -17,12 +18,15 @@ OpDef select_columns() {
     const Node& node = args.node;
     ValueType y = require_features(args, 0);
     const auto& columns = node.integers("columns");
-    RAREFY_CHECK(!columns.empty() && node.numbers("offset").size() == columns.size() && node.numbers("scale").size() == columns.size(),
-                 ShapeError, "node '{}' (select_columns): {} columns, {} offsets, {} scales: the numbers must be equal and positive",
-                 node.name, columns.size(), node.numbers("offset").size(), node.numbers("scale").size());
+    RAREFY_CHECK(
+        !columns.empty() && node.numbers("offset").size() == columns.size() &&
+            node.numbers("scale").size() == columns.size(),
+        ShapeError,
+        "node '{}' (select_columns): {} columns, {} offsets, {} scales: the numbers must be equal and positive",
+        node.name, columns.size(), node.numbers("offset").size(), node.numbers("scale").size());
     for (const std::int64_t c : columns)
-      RAREFY_CHECK(c >= 0 && c < y.channels, ShapeError, "node '{}' (select_columns): column {} of {}, which has {}", node.name, c,
-                   args.producers[0], y.channels);
+      RAREFY_CHECK(c >= 0 && c < y.channels, ShapeError, "node '{}' (select_columns): column {} of {}, which has {}",
+                   node.name, c, args.producers[0], y.channels);
     y.channels = static_cast<std::int64_t>(columns.size());
     return {{y}, {}};
   };

@@ -10,14 +10,17 @@ Inferred infer(const InferArgs& args) {
   const ValueType& map = require_kind(args, 1, ValueKind::map);
   require_space(args, 0, map.space, "the map " + args.producers[1] + " reads");
   const std::int64_t channels = node.integer("channels");
-  RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError, "node '{}' (sparse_conv): channels is {}, expected 1 to 65536", node.name,
-               channels);
+  RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError,
+               "node '{}' (sparse_conv): channels is {}, expected 1 to 65536", node.name, channels);
   ValueType y = x;
   y.space = map.target;
   y.channels = channels;
   Inferred result{{y}, {}};
-  result.parameters.push_back(
-      {"weight", {map.channels, x.channels, channels}, ParameterSpec::Init::kaiming_uniform, map.channels * x.channels, true});
+  result.parameters.push_back({"weight",
+                               {map.channels, x.channels, channels},
+                               ParameterSpec::Init::kaiming_uniform,
+                               map.channels * x.channels,
+                               true});
   if (node.integer("bias") != 0) result.parameters.push_back({"bias", {channels}, ParameterSpec::Init::zeros, 1, true});
   return result;
 }
@@ -27,14 +30,17 @@ Inferred infer(const InferArgs& args) {
 OpDef sparse_conv() {
   OpDef op;
   op.name = "sparse_conv";
-  op.doc = "Sparse convolution over a kernel map: y[o] = sum of x[i] W[k] over pairs (i, o, k), plus bias. Choy et al., CVPR 2019.";
+  op.doc =
+      "Sparse convolution over a kernel map: y[o] = sum of x[i] W[k] over pairs (i, o, k), plus bias. Choy et al., "
+      "CVPR 2019.";
   op.inputs = {"x: features", "map: map"};
   op.outputs = {"y: features"};
   op.attributes = {{"channels", std::int64_t{1}, "output channels"}, {"bias", std::int64_t{0}, "1 = with bias"}};
   op.infer = infer;
   op.macs = [](const CostArgs& args) {
     const Node& node = args.node;
-    return args.pairs(node.inputs[1]) * args.graph.type(node.inputs[0]).channels * args.graph.type(node.outputs[0]).channels;
+    return args.pairs(node.inputs[1]) * args.graph.type(node.inputs[0]).channels *
+           args.graph.type(node.outputs[0]).channels;
   };
   op.channels = {{ChannelRule::Flow::consumes, 0, "weight", 1},
                  {ChannelRule::Flow::produces, 0, "weight", 2},
@@ -42,7 +48,8 @@ OpDef sparse_conv() {
   op.examples = [](std::uint64_t seed) {
     return sparse_examples(seed, [](Builder& b, ValueId x, Rng& rng) {
       ConvOptions options{.channels = rng.integer(1, 35), .kernel = {3}, .bias = rng.chance(0.5)};
-      if (rng.chance(0.5)) options = {.channels = rng.integer(1, 9), .kernel = {2}, .stride = {2}, .bias = rng.chance(0.5)};
+      if (rng.chance(0.5))
+        options = {.channels = rng.integer(1, 9), .kernel = {2}, .stride = {2}, .bias = rng.chance(0.5)};
       return b.conv(x, options);
     });
   };
