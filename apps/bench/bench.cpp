@@ -1,10 +1,18 @@
 #include "bench/bench.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 #include "kernels/cpu/peak.h"
 
 namespace rarefy::cli::bench {
+
+double thread_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+}
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;

@@ -13,6 +13,8 @@ void declare_model(CLI::App& command);
 inline double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
+/// CPU time of the calling thread, ms: what a busy machine cannot take away.
+double thread_ms();
 /// Middle value; the mean of the two middle ones for an even number. 0 for none.
 double median(std::vector<double> values);
 

@@ -104,22 +104,56 @@ class Case {
   AlignedBuffer scratch_;
 };
 
-/// Median milliseconds; the peak is measured in between.
-double measure(Case& c, int repetitions, Peak& peak) {
+/// Medians, in milliseconds.
+struct Times {
+  double wall = 0;
+  double cpu = 0;  ///< of the calling thread
+};
+
+/// The peak is measured in between.
+Times measure(Case& c, int repetitions, Peak& peak) {
   c.run();
-  std::vector<double> times;
+  std::vector<double> times, cpu_times;
   double spent = 0;
   while (static_cast<int>(times.size()) < (repetitions > 0 ? repetitions : 100)) {
     check_interrupt();
     const auto start = Clock::now();
+    const double cpu_start = thread_ms();
     c.run();
     times.push_back(ms_since(start));
+    cpu_times.push_back(thread_ms() - cpu_start);
     spent += times.back();
     if (times.size() % 8 == 4) peak.measure_again();
     if (repetitions == 0 && times.size() >= 9 && spent > 600) break;
   }
   peak.measure_again();
-  return median(times);
+  return {median(times), median(cpu_times)};
+}
+
+Json row_json(const Options& o, const Level& level, std::int64_t channels, const std::string& direction, double gflop,
+              const Times& t, double peak) {
+  const double gflops = t.wall > 0 ? 1000 * gflop / t.wall : 0;
+  Json row = {{"level", level.number},  {"voxels", level.sites.rows()},
+              {"cin", channels},        {"cout", channels},
+              {"kernel", o.kernel},     {"threads", o.threads},
+              {"direction", direction}, {"pairs", level.map.pairs()},
+              {"map_ms", level.map_ms}, {"ms", t.wall},
+              {"gflops", gflops},       {"of_peak", gflops / (peak * o.threads)},
+              {"peak_gflops", peak}};
+  if (o.threads == 1) {
+    row["cpu_ms"] = t.cpu;
+    row["of_peak_cpu"] = t.cpu > 0 ? 1000 * gflop / t.cpu / peak : 0;
+  }
+  return row;
+}
+
+void print_row(const Json& row) {
+  print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9.2f} {:>9.3f} {:>9.1f} {:>6.1f} %", row["level"].get<int>(),
+        row["voxels"].get<std::int64_t>(), row["cin"].get<std::int64_t>(), row["direction"].get<std::string>(),
+        row["pairs"].get<std::int64_t>(), row["map_ms"].get<double>(), row["ms"].get<double>(),
+        row["gflops"].get<double>(), 100 * row["of_peak"].get<double>());
+  if (row.contains("of_peak_cpu")) print(" {:>8.1f} %", 100 * row["of_peak_cpu"].get<double>());
+  print("\n");
 }
 
 void bench_conv(const Options& o) {
@@ -137,33 +171,17 @@ void bench_conv(const Options& o) {
   Peak peak;
   Json rows = Json::array();
   if (!o.json)
-    print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "level", "voxels", "chan", "direction", "pairs",
-          "map ms", "ms", "GFLOP/s", "of peak");
+    print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9} {:>9} {:>9} {:>8}{}\n", "level", "voxels", "chan", "direction", "pairs",
+          "map ms", "ms", "GFLOP/s", "of peak", o.threads == 1 ? "   by CPU time" : "");
   for (const int number : o.levels) {
     const Level level = make_level(o, voxels.coords, number, *executor);
     for (const std::int64_t channels : o.channels) {
       for (const std::string& direction : o.directions) {
         Case c(level, channels, direction, *executor);
         Peak own;
-        const double ms = measure(c, o.repetitions, own);
-        const double gflops = ms > 0 ? 1000 * c.gflop() / ms : 0, share = gflops / (own.gflops() * o.threads);
-        rows.push_back({{"level", number},
-                        {"voxels", level.sites.rows()},
-                        {"cin", channels},
-                        {"cout", channels},
-                        {"kernel", o.kernel},
-                        {"threads", o.threads},
-                        {"direction", direction},
-                        {"pairs", level.map.pairs()},
-                        {"map_ms", level.map_ms},
-                        {"ms", ms},
-                        {"gflops", gflops},
-                        {"of_peak", share},
-                        {"peak_gflops", own.gflops()}});
-        if (!o.json) {
-          print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9.2f} {:>9.3f} {:>9.1f} {:>6.1f} %\n", number, level.sites.rows(),
-                channels, direction, level.map.pairs(), level.map_ms, ms, gflops, 100 * share);
-        }
+        const Times t = measure(c, o.repetitions, own);
+        rows.push_back(row_json(o, level, channels, direction, c.gflop(), t, own.gflops()));
+        if (!o.json) print_row(rows.back());
       }
     }
     peak.measure_again();

@@ -1,4 +1,5 @@
 // rarefy bench model.
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -76,9 +77,12 @@ Json measure(const Options& o, const std::string& warning) {
   const double first_ms = ms_since(start);
   Times times;
   Peak peak;
+  std::vector<double> cpu_times;
   double spent = 0;
   while (static_cast<int>(times.total.size()) < (o.repetitions > 0 ? o.repetitions : 50)) {
+    const double cpu_start = thread_ms();
     session.run({{"points", view}}, {.stop = interrupt_token()});
+    cpu_times.push_back(thread_ms() - cpu_start);
     times.add(session.statistics());
     spent += times.total.back();
     peak.measure_again();
@@ -102,6 +106,10 @@ Json measure(const Options& o, const std::string& warning) {
   json["gflops"] = gflops;
   json["peak_gflops"] = {{"fp32", peak.gflops()}};
   json["of_peak"] = gflops / (peak.gflops() * threads);
+  if (threads == 1) {
+    json["ms"]["cpu"] = median(cpu_times);
+    json["of_peak_cpu"] = 2e-6 * static_cast<double>(s.macs) / std::max(median(cpu_times), 1e-9) / peak.gflops();
+  }
   json["peak_memory_mb"] = peak_memory_mb();
   json["busy"] = !warning.empty();
   if (o.profile) json["profile"] = profile_json(session.profile());
@@ -117,8 +125,9 @@ void print_text(const Json& j) {
       "{:.1f} ms in total: voxelize {:.1f}, maps {:.1f}, network {:.1f} (medians of {} runs; the first took {:.1f})\n",
       ms["total"].get<double>(), ms["voxelize"].get<double>(), ms["maps"].get<double>(), ms["network"].get<double>(),
       j["repetitions"].get<int>(), ms["first"].get<double>());
-  print("{:.1f} GFLOP/s, {:.1f} % of {} x {:.0f} GFLOP/s; at most {:.0f} MB\n", j["gflops"].get<double>(),
+  print("{:.1f} GFLOP/s, {:.1f} % of {} x {:.0f} GFLOP/s{}; at most {:.0f} MB\n", j["gflops"].get<double>(),
         100 * j["of_peak"].get<double>(), j["threads"].get<int>(), j["peak_gflops"]["fp32"].get<double>(),
+        j.contains("of_peak_cpu") ? fmt::format(" ({:.1f} % by CPU time)", 100 * j["of_peak_cpu"].get<double>()) : "",
         j["peak_memory_mb"].get<double>());
   if (!j.contains("profile")) return;
   for (const auto& s : j["profile"]) {
