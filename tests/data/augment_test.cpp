@@ -12,8 +12,6 @@
 namespace rarefy {
 namespace {
 
-using ::testing::ElementsAre;
-
 Sample random_sample(std::int64_t points, std::uint64_t seed) {
   Sample sample = make_sample(test::small_scan(points, seed), label_map("semantic_kitti"));
   Rng rng(seed, 1);
