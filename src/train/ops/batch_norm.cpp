@@ -1,0 +1,92 @@
+#include "kernels/batch_norm.h"
+
+#include "train/op.h"
+#include "train/ops_common.h"
+
+namespace rarefy::train::ops {
+namespace {
+
+/// gradient where y > 0, else 0.
+at::Tensor relu_gradient(const at::Tensor& gradient, const at::Tensor& y, Executor& executor) {
+  at::Tensor result = empty_matrix(y.size(0), y.size(1));
+  const Matrix<float> g = matrix(gradient), out = matrix(y), r = matrix(result);
+  const std::int64_t block = std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, out.cols));
+  executor.parallel_for((out.rows + block - 1) / block, [&](std::int64_t part, int) {
+    const std::int64_t last = std::min(out.rows, (part + 1) * block);
+    for (std::int64_t row = part * block; row < last; ++row) {
+      const float* from = g.row(row);
+      const float* value = out.row(row);
+      float* to = r.row(row);
+      for (std::int64_t c = 0; c < out.cols; ++c) to[c] = value[c] > 0.0f ? from[c] : 0.0f;
+    }
+  });
+  return result;
+}
+
+/// running = (1 - momentum) running + momentum batch; the variance unbiased, as in LibTorch.
+void move_running(at::Tensor running, const at::Tensor& batch, float momentum, float correction) {
+  float* r = running.data_ptr<float>();
+  const float* b = batch.data_ptr<float>();
+  for (std::int64_t c = 0; c < running.numel(); ++c) r[c] = (1.0f - momentum) * r[c] + momentum * correction * b[c];
+}
+
+at::Tensor normalise_with_running(const ForwardArgs& args, float epsilon) {
+  const auto& p = args.parameters;
+  const at::Tensor inverse = at::rsqrt(p[3] + epsilon);
+  at::Tensor y = (args.input(0) - p[2]) * (inverse * p[0]) + p[1];
+  if (args.fusion.residual >= 0) y = y + args.values[static_cast<std::size_t>(args.fusion.residual)];
+  return args.fusion.relu ? at::relu(y) : y;
+}
+
+at::Tensor normalise_with_batch(const ForwardArgs& args, float epsilon) {
+  const at::Tensor x = with_unit_columns(args.input(0));
+  const at::Tensor gamma = args.parameters[0].contiguous(), beta = args.parameters[1].contiguous();
+  const std::int64_t rows = x.size(0), channels = x.size(1);
+  const at::Tensor mean = at::empty({channels}, at::kFloat), variance = at::empty({channels}, at::kFloat);
+  batch_norm_statistics(matrix(x), args.executor, mean.data_ptr<float>(), variance.data_ptr<float>());
+  if (rows > 1) {
+    const float momentum = static_cast<float>(args.node.number("momentum"));
+    move_running(args.parameters[2], mean, momentum, 1.0f);
+    move_running(args.parameters[3], variance, momentum,
+                 static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1)));
+  }
+  std::vector<at::Tensor> inputs{args.input(0), args.parameters[0], args.parameters[1]};
+  at::Tensor residual;
+  Matrix<const float> added;
+  if (args.fusion.residual >= 0) {
+    inputs.push_back(args.values[static_cast<std::size_t>(args.fusion.residual)]);
+    residual = with_unit_columns(inputs.back());
+    added = matrix(residual);
+  }
+  at::Tensor y = empty_matrix(rows, channels);
+  const bool relu = args.fusion.relu;
+  batch_norm_apply(matrix(x), mean.data_ptr<float>(), variance.data_ptr<float>(), gamma.data_ptr<float>(),
+                   beta.data_ptr<float>(), epsilon, added, relu ? Activation::relu : Activation::none, 0.0f, args.executor,
+                   matrix(y));
+  Executor* executor = &args.executor;
+  const at::Tensor output = relu ? y.detach() : at::Tensor();
+  return differentiable(y, inputs, [=](const at::Tensor& gradient, const std::vector<bool>& needed) {
+    std::vector<at::Tensor> result(needed.size());
+    const at::Tensor before = relu ? relu_gradient(gradient, output, *executor) : gradient;
+    if (needed.size() > 3 && needed[3]) result[3] = before;
+    const bool reuse = relu && needed.size() <= 3;  // nobody else sees `before`: write over it
+    result[0] = reuse ? before : empty_matrix(rows, channels);
+    result[1] = at::empty({channels}, at::kFloat);
+    result[2] = at::empty({channels}, at::kFloat);
+    batch_norm_gradient(matrix(x), matrix(before), mean.data_ptr<float>(), variance.data_ptr<float>(),
+                        gamma.data_ptr<float>(), epsilon, *executor, matrix(result[0]), result[1].data_ptr<float>(),
+                        result[2].data_ptr<float>());
+    return result;
+  });
+}
+
+}  // namespace
+
+TrainOp batch_norm() {
+  return {[](const ForwardArgs& args) {
+    const float epsilon = static_cast<float>(args.node.number("epsilon"));
+    return args.training ? normalise_with_batch(args, epsilon) : normalise_with_running(args, epsilon);
+  }};
+}
+
+}  // namespace rarefy::train::ops

@@ -1,0 +1,74 @@
+#include "train/ops_common.h"
+
+#include <algorithm>
+
+namespace rarefy::train {
+namespace {
+
+/// Everything that the backward pass of a convolution needs.
+struct ConvGradient {
+  std::shared_ptr<const Prepared> batch;
+  ConvCall call;
+  at::Tensor x;
+  at::Tensor weight;
+  bool has_bias = false;
+  const ConvVariant* variant = nullptr;
+  Executor* executor = nullptr;
+
+  std::int64_t volume() const { return weight.dim() == 3 ? weight.size(0) : 1; }
+
+  std::vector<at::Tensor> operator()(const at::Tensor& gradient, const std::vector<bool>& needed) const {
+    std::vector<at::Tensor> result(has_bias ? 3 : 2);
+    const std::int64_t in = weight.size(-2), out = weight.size(-1);
+    if (needed[0]) {
+      PackedWeights packed;
+      const WeightOrder order = call.map == nullptr ? WeightOrder::transposed : call.adjoint.order;
+      pack_weights(*variant, weight.data_ptr<float>(), volume(), in, out, order, packed);
+      result[0] = empty_matrix(x.size(0), in);
+      conv_forward(matrix(gradient), packed, call.adjoint.map, {}, *executor, matrix(result[0]));
+    }
+    if (needed[1]) {
+      AlignedBuffer scratch;
+      result[1] = at::empty(weight.sizes(), at::kFloat);
+      conv_weight_gradient(*variant, matrix(x), matrix(gradient), call.map, volume(), *executor, scratch,
+                           result[1].data_ptr<float>());
+    }
+    if (has_bias && needed[2]) {
+      result[2] = at::empty({out}, at::kFloat);
+      column_sums(matrix(gradient), *executor, result[2].data_ptr<float>());
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
+  const at::Tensor x = with_unit_columns(args.input(0));
+  const at::Tensor weight = args.parameters[0].contiguous();
+  const bool has_bias = args.parameters.size() > 1;
+  ConvGradient gradient{args.batch, call, x, weight, has_bias, &args.variant, &args.executor};
+  PackedWeights packed;
+  pack_weights(args.variant, weight.data_ptr<float>(), gradient.volume(), weight.size(-2), weight.size(-1),
+               WeightOrder::forward, packed);
+  at::Tensor bias;
+  ConvEpilogue epilogue;
+  if (has_bias) {
+    bias = args.parameters[1].contiguous();
+    epilogue.bias = bias.data_ptr<float>();
+  }
+  at::Tensor y = empty_matrix(call.rows, weight.size(-1));
+  conv_forward(matrix(x), packed, call.map, epilogue, args.executor, matrix(y));
+  std::vector<at::Tensor> inputs{args.input(0), args.parameters[0]};
+  if (has_bias) inputs.push_back(args.parameters[1]);
+  return differentiable(std::move(y), inputs, std::move(gradient));
+}
+
+void for_ranges(std::int64_t size, Executor& executor, FunctionRef<void(std::int64_t, std::int64_t)> f) {
+  constexpr std::int64_t kRange = 1 << 16;
+  executor.parallel_for((size + kRange - 1) / kRange, [&](std::int64_t part, int) {
+    f(part * kRange, std::min(size, (part + 1) * kRange));
+  });
+}
+
+}  // namespace rarefy::train
