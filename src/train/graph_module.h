@@ -41,6 +41,7 @@ class GraphModule {
   Executor& executor() const { return executor_; }
   /// In order of names.
   std::vector<Parameter>& parameters() { return parameters_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
   /// Copies of the parameters' present values.
   Weights weights() const;
   void set_weights(const Weights& weights);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "base/check.h"
@@ -89,7 +90,7 @@ struct Learner::Impl {
 
   std::vector<std::string> names() const {
     std::vector<std::string> result;
-    for (const auto& p : const_cast<GraphModule&>(module).parameters()) result.push_back(p.name);
+    for (const auto& p : module.parameters()) result.push_back(p.name);
     return result;
   }
 

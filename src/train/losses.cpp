@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 
@@ -109,18 +110,6 @@ double lovasz_of_class(std::int64_t c, std::int64_t classes, std::span<const std
 }
 
 }  // namespace
-
-void lovasz_gradient(std::span<const std::uint8_t> foreground, std::span<float> gradient) {
-  const auto total = std::accumulate(foreground.begin(), foreground.end(), std::int64_t{0});
-  double previous = 0.0;
-  std::int64_t hits = 0, misses = 0;
-  for (std::size_t i = 0; i < foreground.size(); ++i) {
-    (foreground[i] != 0 ? hits : misses) += 1;
-    const double jaccard = 1.0 - static_cast<double>(total - hits) / static_cast<double>(total + misses);
-    gradient[i] = static_cast<float>(jaccard - previous);
-    previous = jaccard;
-  }
-}
 
 LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels, const LossOptions& options,
                             Executor& executor, LossScratch& scratch, Matrix<float> gradient) {

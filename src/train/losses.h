@@ -42,9 +42,6 @@ struct LossScratch {
 LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels, const LossOptions& options,
                             Executor& executor, LossScratch& scratch, Matrix<float> gradient);
 
-/// Extension of the Jaccard loss, its gradient with respect to the sorted errors: `foreground` in order of falling error.
-void lovasz_gradient(std::span<const std::uint8_t> foreground, std::span<float> gradient);
-
 /// Class weights 1 / sqrt(share of the class), normalised to mean one over the classes that occur; absent classes get one.
 std::vector<float> balanced_weights(std::span<const std::int64_t> counts);
 
