@@ -9,16 +9,11 @@ namespace {
 /// gradient where y > 0, else 0.
 at::Tensor relu_gradient(const at::Tensor& gradient, const at::Tensor& y, Executor& executor) {
   at::Tensor result = empty_matrix(y.size(0), y.size(1));
-  const Matrix<float> g = matrix(gradient), out = matrix(y), r = matrix(result);
-  const std::int64_t block = std::max<std::int64_t>(1, (1 << 16) / std::max<std::int64_t>(1, out.cols));
-  executor.parallel_for((out.rows + block - 1) / block, [&](std::int64_t part, int) {
-    const std::int64_t last = std::min(out.rows, (part + 1) * block);
-    for (std::int64_t row = part * block; row < last; ++row) {
-      const float* from = g.row(row);
-      const float* value = out.row(row);
-      float* to = r.row(row);
-      for (std::int64_t c = 0; c < out.cols; ++c) to[c] = value[c] > 0.0f ? from[c] : 0.0f;
-    }
+  const at::Tensor dense = gradient.contiguous();
+  const float *from = dense.data_ptr<float>(), *value = y.data_ptr<float>();
+  float* to = result.data_ptr<float>();
+  for_ranges(result.numel(), executor, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) to[i] = value[i] > 0.0f ? from[i] : 0.0f;
   });
   return result;
 }
