@@ -1,0 +1,260 @@
+/// GraphModule against the runtime, and its gradients against finite differences, over the op table and all models.
+#include "train/graph_module.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "rarefy/builder.h"
+#include "rarefy/error.h"
+#include "rarefy/models.h"
+#include "rarefy/session.h"
+#include "support/examples.h"
+#include "support/random_cases.h"
+#include "tiny_scans.h"
+#include "train/autograd.h"
+#include "train/batches.h"
+
+namespace rarefy::train {
+namespace {
+
+std::shared_ptr<Prepared> prepare(const GraphModule& module, const Inputs& inputs) {
+  auto batch = std::make_shared<Prepared>();
+  module.preparer().prepare(inputs, serial_executor(), *batch);
+  return batch;
+}
+
+void expect_close(const TensorView& expected, const at::Tensor& found, double relative, const std::string& what) {
+  ASSERT_EQ(found.size(0), expected.rows) << what;
+  ASSERT_EQ(found.size(1), expected.cols) << what;
+  if (expected.dtype == Dtype::u8) {  // labels: a tie in rounding may flip one
+    const at::Tensor labels = found.contiguous();
+    for (std::int64_t r = 0; r < expected.rows; ++r)
+      for (std::int64_t c = 0; c < expected.cols; ++c)
+        ASSERT_EQ(labels.data_ptr<std::uint8_t>()[r * expected.cols + c], expected.matrix<std::uint8_t>()(r, c)) << what << " row " << r;
+    return;
+  }
+  const at::Tensor plain = found.detach().contiguous();
+  double scale = 0.0;
+  for (std::int64_t r = 0; r < expected.rows; ++r)
+    for (std::int64_t c = 0; c < expected.cols; ++c) scale = std::max(scale, std::abs(static_cast<double>(expected.matrix<float>()(r, c))));
+  for (std::int64_t r = 0; r < expected.rows; ++r)
+    for (std::int64_t c = 0; c < expected.cols; ++c)
+      ASSERT_NEAR(plain.data_ptr<float>()[r * expected.cols + c], expected.matrix<float>()(r, c), relative * scale) << what << " row " << r;
+}
+
+/// sum of outputs times fixed random numbers, in double.
+double weighted_sum(const at::Tensor& y, std::uint64_t seed) {
+  const at::Tensor plain = y.detach().contiguous();
+  Rng rng(seed);
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < plain.numel(); ++i) sum += plain.data_ptr<float>()[i] * rng.normal();
+  return sum;
+}
+at::Tensor weights_of_sum(const at::Tensor& y, std::uint64_t seed) {
+  at::Tensor w = at::empty(y.sizes(), at::kFloat);
+  Rng rng(seed);
+  for (std::int64_t i = 0; i < w.numel(); ++i) w.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+  return w;
+}
+
+/// The directional derivative of weighted_sum along a random direction in the space of each parameter.
+void expect_gradients(const Graph& graph, const Weights& weights, const Inputs& inputs, std::uint64_t seed) {
+  GraphModule module(graph, weights, serial_executor());
+  const auto batch = prepare(module, inputs);
+  const auto run = [&] { return module.forward(batch, {"y"}, Mode::training)[0]; };
+  const at::Tensor y = run();
+  if (!y.requires_grad()) return;
+  module.clear_gradients();
+  y.backward(weights_of_sum(y, seed));
+  for (auto& p : module.parameters()) {
+    if (!p.trainable) continue;
+    Rng rng(seed, 3);
+    at::NoGradGuard no_gradient;
+    const at::Tensor direction = at::empty(p.value.sizes(), at::kFloat);
+    double expected = 0.0, size = 0.0;
+    const at::Tensor gradient = p.value.grad().defined() ? p.value.grad().contiguous() : at::zeros(p.value.sizes());
+    for (std::int64_t i = 0; i < direction.numel(); ++i) {
+      direction.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+      const double term = static_cast<double>(gradient.data_ptr<float>()[i]) * direction.data_ptr<float>()[i];
+      expected += term;
+      size += term * term;
+    }
+    const at::Tensor before = p.value.clone();
+    constexpr double kStep = 5e-4;
+    const double middle = weighted_sum(run(), seed);
+    p.value.copy_(before + kStep * direction);
+    const double above = weighted_sum(run(), seed);
+    p.value.copy_(before - kStep * direction);
+    const double below = weighted_sum(run(), seed);
+    p.value.copy_(before);
+    // A kink of an activation between the three points changes the quotient by half of the second difference.
+    const double kinks = std::abs(above - 2 * middle + below) / kStep;
+    EXPECT_NEAR((above - below) / (2 * kStep), expected, 0.03 * std::sqrt(size) + 2e-2 + kinks) << "parameter " << p.name;
+  }
+}
+
+class TrainConformance : public testing::TestWithParam<std::string> {
+ protected:
+  template <class F>
+  void for_examples(F f) {
+    const OpDef& op = OpSet::builtin().at(GetParam());
+    if (op.is_input) return;  // they occur in every example
+    test::for_random_cases(5, [&](Rng& rng) {
+      for (const OpExample& example : op.examples(rng.bits())) {
+        f(example, rng);
+        if (testing::Test::HasFatalFailure()) return;
+      }
+    });
+  }
+};
+
+TEST_P(TrainConformance, forward_equals_the_runtime) {
+  for_examples([](const OpExample& example, Rng&) {
+    Session session(Model(example.graph, example.weights));
+    const Outputs& expected = session.run(test::inputs_of(example));
+    GraphModule module(example.graph, example.weights, serial_executor());
+    const auto batch = prepare(module, test::inputs_of(example));
+    for (const GraphOutput& output : example.graph.outputs())
+      expect_close(expected[output.name], module.forward(batch, {output.name}, Mode::inference)[0], 1e-5, output.name);
+  });
+}
+
+TEST_P(TrainConformance, gradients_equal_finite_differences) {
+  for_examples([](const OpExample& example, Rng& rng) {
+    expect_gradients(example.graph, example.weights, test::inputs_of(example), rng.bits());
+  });
+}
+
+std::vector<std::string> op_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : OpSet::builtin().all()) names.push_back(name);
+  return names;
+}
+INSTANTIATE_TEST_SUITE_P(Ops, TrainConformance, testing::ValuesIn(op_names()), [](const auto& info) { return info.param; });
+
+/// Gradients with respect to inputs: a linear layer before the op sees them.
+class InputGradient : public testing::TestWithParam<std::string> {
+ public:
+  static ValueId apply(const std::string& kind, Builder& b, ValueId x, Rng& rng) {
+    const std::int64_t channels = rng.integer(1, 20);
+    if (kind == "submanifold") return b.conv(x, {.channels = channels, .kernel = {3}, .bias = true});
+    if (kind == "dilated") return b.conv(x, {.channels = channels, .kernel = {3}, .dilation = {2}});
+    if (kind == "strided") return b.conv(x, {.channels = channels, .kernel = {3}, .stride = {2}});
+    if (kind == "padded") return b.conv(x, {.channels = channels, .kernel = {3}, .stride = {2}, .padding = {1}, .rule = Rule::padded});
+    if (kind == "transposed") {
+      const ValueId coarse = b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}});
+      return b.conv_transposed(coarse, x, {.channels = channels, .kernel = {2}, .stride = {2}});
+    }
+    if (kind == "generative")
+      return b.conv_generative(b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}}), {.channels = channels, .kernel = {2}, .stride = {2}});
+    if (kind == "linear") return b.linear(x, channels);
+    if (kind == "batch_norm") return b.batch_norm(x);
+    if (kind == "batch_norm_relu") return b.relu(b.batch_norm(x));
+    if (kind == "residual") return b.relu(b.add_values(b.batch_norm(b.linear(x, b.type(x).channels)), x));
+    if (kind == "residual_of_norms")
+      return b.relu(b.add_values(b.batch_norm(b.linear(x, 7)), b.batch_norm(b.linear(x, 7))));
+    if (kind == "concat") return b.concat({x, b.linear(x, channels), x});
+    if (kind == "same_twice") return b.add_values(x, x);
+    return b.add(kind, OpSet::builtin().at(kind).inputs.size() == 2 ? std::vector<ValueId>{x, b.linear(x, b.type(x).channels)} : std::vector<ValueId>{x})[0];
+  }
+};
+
+TEST_P(InputGradient, equals_finite_differences) {
+  test::for_random_cases(6, [](Rng& rng) {
+    for (const OpExample& data : OpSet::builtin().at("linear").examples(rng.bits())) {
+      const Node& input = data.graph.nodes()[static_cast<std::size_t>(data.graph.inputs()[0])];
+      Builder b;
+      const ValueId x = b.sparse_input(input.integer("channels"), static_cast<int>(input.integer("dims")), {1}, data.inputs[0].name);
+      Rng choice = rng.fork(1);
+      b.output("y", apply(GetParam(), b, b.linear(x, choice.integer(1, 20), true, "first"), choice));
+      const Graph graph = b.build();
+      expect_gradients(graph, initial_weights(graph, rng.bits()), test::inputs_of(data), rng.bits());
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, InputGradient,
+                         testing::Values("submanifold", "dilated", "strided", "padded", "transposed", "generative", "linear", "batch_norm",
+                                         "batch_norm_relu", "residual", "residual_of_norms", "concat", "same_twice", "relu",
+                                         "leaky_relu", "sigmoid", "tanh", "scale", "add", "mul"),
+                         [](const auto& info) { return info.param; });
+
+TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
+  test::for_random_cases(6, [](Rng& rng) {
+    for (const char* reduction : {"mean", "first", "max"}) {
+      const Scan scan = test::tiny_scan(rng.bits(), 300);
+      Builder b;
+      const ValueId points = b.points(4);
+      const auto voxels = b.voxelize(points, {.voxel_size = {1, 1, 1}, .crop_min = {-5, -9, -9}, .crop_max = {9, 9, 9}});
+      const ValueId features = b.linear(points, 6, true, "points.linear");
+      const ValueId y = b.conv(b.reduce(features, voxels.index, reduction), {.channels = 4});
+      b.output("y", b.gather(y, voxels.index, 0.5));
+      const Graph graph = b.build();
+      std::vector<float> data;
+      for (std::int64_t i = 0; i < scan.size(); ++i) {
+        for (int a = 0; a < 3; ++a) data.push_back(scan.xyz[static_cast<std::size_t>(3 * i + a)]);
+        data.push_back(scan.intensity[static_cast<std::size_t>(i)]);
+      }
+      const PointView view{data.data(), scan.size(), 16, {0, 4, 8, 12}, {}};
+      expect_gradients(graph, initial_weights(graph, 5), {{"points", view}}, rng.bits());
+    }
+  });
+}
+
+TEST(GraphModule, equals_the_session_for_every_model) {
+  for (const models::ModelDef& def : models::all()) {
+    const Graph graph = def.build({.width = 0.25, .classes = 19, .pipeline = models::semantic_kitti_pipeline(0.4)});
+    Weights weights = initial_weights(graph, 3);
+    Rng rng(11);
+    const Weights fresh = weights;
+    for (const auto& [name, tensor] : fresh.all())
+      if (name.find(".bn") != std::string::npos)
+        for (float& v : weights.mutable_at(name).mutable_as<float>()) v = static_cast<float>(rng.uniform(0.5, 1.5));
+    const Scan scan = test::tiny_scan(4, 3000);
+    std::vector<float> data;
+    for (std::int64_t i = 0; i < scan.size(); ++i) {
+      for (int a = 0; a < 3; ++a) data.push_back(scan.xyz[static_cast<std::size_t>(3 * i + a)]);
+      data.push_back(scan.intensity[static_cast<std::size_t>(i)]);
+    }
+    const PointView view{data.data(), scan.size(), 16, {0, 4, 8, 12}, {}};
+    Session session(Model(graph, weights, models::semantic_kitti_pipeline(0.4)));
+    const Outputs& expected = session.run({{"points", view}});
+    GraphModule module(graph, weights, serial_executor(), models::semantic_kitti_pipeline(0.4));
+    const auto found = module.forward(prepare(module, {{"points", view}}), {"logits"}, Mode::inference);
+    expect_close(expected["logits"], found[0], 1e-4, def.name);
+  }
+}
+
+TEST(GraphModule, empty_input_forward_and_backward) {
+  for (const models::ModelDef& def : models::all()) {
+    const Graph graph = def.build({.width = 0.1, .classes = 19, .pipeline = models::semantic_kitti_pipeline(0.4)});
+    GraphModule module(graph, initial_weights(graph, 1), serial_executor(), models::semantic_kitti_pipeline(0.4));
+    float nothing[4] = {};
+    const auto batch = prepare(module, {{"points", PointView{nothing, 0, 16, {0, 4, 8, 12}, {}}}});
+    const at::Tensor logits = module.forward(batch, {"logits"}, Mode::training)[0];
+    EXPECT_EQ(logits.size(0), 0);
+    EXPECT_EQ(logits.size(1), 19);
+    logits.backward(at::zeros({0, 19}));
+    for (const auto& p : module.parameters())
+      if (p.trainable && p.value.grad().defined()) { EXPECT_EQ(p.value.grad().abs().sum().item<float>(), 0.0f) << p.name; }
+  }
+}
+
+TEST(GraphModule, weights_survive_the_round_trip) {
+  Builder b;
+  const ValueId x = b.sparse_input(3, 3);
+  b.output("logits", b.linear(x, 4, true, "head"));
+  const Graph graph = b.build();
+  const Weights weights = initial_weights(graph, 9);
+  GraphModule module(graph, weights, serial_executor());
+  const Weights back = module.weights();
+  for (const auto& [name, tensor] : weights.all()) {
+    const auto expected = tensor.as<float>(), found = back.at(name).as<float>();
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin(), found.end())) << name;
+  }
+  EXPECT_THROW(module.output("nothing"), UsageError);
+}
+
+}  // namespace
+}  // namespace rarefy::train
