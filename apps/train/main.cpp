@@ -13,7 +13,9 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "data/metrics/trivial_baseline.h"
 #include "rarefy/models.h"
+#include "train/evaluate.h"
 #include "train/run.h"
 
 namespace {
@@ -36,9 +38,9 @@ constexpr const char* kExamples =
 
 struct Arguments {
   std::string data, validation, builder = "minkunet", init, checkpoint_dir, resume = "auto", optimizer = "adamw", budget;
-  double width = 0.25, voxel = 0.1, drop_mixing = 1.0;
+  double width = 0.25, voxel = 0.1;
   std::vector<std::string> notes;
-  bool quiet = false, raw_features = false;
+  bool quiet = false, raw_features = false, baseline = false;
   rarefy::train::RunSettings run;
 };
 
@@ -71,6 +73,7 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_option("--data", a.data, "folders of labelled scans to train on, separated by commas")->required();
   app.add_option("--val", a.validation, "folders of held-out scans, never trained on");
   app.add_option("--out", r.output, "model file to write; its curve goes beside it (.csv, .svg)")->required();
+  app.add_flag("--trivial-baseline", a.baseline, "instead of training: count classes per height and range, write them as JSON");
   app.add_option("--builder", a.builder, "network: " + [] {
     std::string names;
     for (const auto& def : rarefy::models::all()) names += (names.empty() ? "" : ", ") + def.name;
@@ -164,10 +167,27 @@ void print_report(const rarefy::train::RunReport& r) {
   fmt::print(stderr, "{}\n", line);
 }
 
+/// What a network must beat, for `rarefy eval --baseline`.
+int fit_baseline(const Arguments& a) {
+  using namespace rarefy;
+  const LabelMap& map = train::label_map_of(models::semantic_kitti_pipeline());
+  TrivialBaseline baseline(map.classes());
+  std::int64_t scans = 0;
+  for (const std::string& folder : a.run.data) {
+    const ScanSource source = open_data_set(folder, "auto", {.sequences = {}, .labels = NeedLabels::yes});
+    for (std::int64_t i = 0; i < source.size() && !g_stop; ++i, ++scans) baseline.fit(source.load_sample(i, map));
+  }
+  if (g_stop) return kInterrupted;
+  baseline.save(a.run.output);
+  fmt::print("{}: counted {} scans\n", a.run.output, scans);
+  return 0;
+}
+
 int train(Arguments& a) {
   using namespace rarefy;
   auto& r = a.run;
   r.data = split(a.data);
+  if (a.baseline) return fit_baseline(a);
   r.validation = split(a.validation);
   r.learner.optimizer.rule = train::rule_from_name(a.optimizer);
   if (!a.budget.empty()) r.time_budget = parse_duration(a.budget);

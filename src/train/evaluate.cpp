@@ -8,9 +8,6 @@
 namespace rarefy::train {
 
 const LabelMap& label_map_of(const Pipeline& pipeline) {
-  // A pipeline's short names; others are the maps' own.
-  if (pipeline.label_map == "semantic_kitti") return label_maps()[0];
-  if (pipeline.label_map == "spvnas") return label_maps()[1];
   return label_map(pipeline.label_map);
 }
 
