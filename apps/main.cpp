@@ -64,19 +64,16 @@ int run(int argc, char** argv) {
   }
 }
 
-}  // namespace
-}  // namespace rarefy::cli
-
-int main(int argc, char** argv) {
-  using namespace rarefy::cli;
+/// What main does, with every failure said once.
+int guarded(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const Exit& exit) {
     return exit.code;
-  } catch (const rarefy::Cancelled& error) {
+  } catch (const Cancelled& error) {
     complain(error.what());
     return kInterrupted;
-  } catch (const rarefy::UsageError& error) {
+  } catch (const UsageError& error) {
     complain(error.what());
     return kUsage;
   } catch (const std::bad_alloc&) {
@@ -87,3 +84,8 @@ int main(int argc, char** argv) {
     return kFailure;
   }
 }
+
+}  // namespace
+}  // namespace rarefy::cli
+
+int main(int argc, char** argv) { return rarefy::cli::guarded(argc, argv); }
