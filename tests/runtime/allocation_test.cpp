@@ -1,29 +1,10 @@
 /// After the largest scan seen, a run allocates nothing: counted by replacing operator new in this program.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "base/rng.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
-
-namespace {
-std::atomic<long> allocations{0};
-void* counted(std::size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+#include "support/count_allocations.h"
 
 namespace rarefy {
 namespace {
@@ -42,12 +23,12 @@ TEST(Allocation, none_in_the_steady_state) {
     (void)session.run(inputs);
     (void)session.run(fewer);
     const std::int64_t memory = session.context().memory_bytes();
-    const long before = allocations.load();
+    const std::int64_t before = test::allocations.load();
     for (int i = 0; i < 3; ++i) {
       (void)session.run(inputs);
       (void)session.run(fewer);
     }
-    EXPECT_EQ(allocations.load() - before, 0);
+    EXPECT_EQ(test::allocations.load() - before, 0);
     EXPECT_EQ(session.context().memory_bytes(), memory);
   }
 }

@@ -1,33 +1,13 @@
 // After the largest scan seen, geometry allocates nothing: every allocation of this program is counted.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "sparse/kernel_map.h"
 #include "sparse/voxelize.h"
+#include "support/count_allocations.h"
 #include "support/random_cases.h"
-
-namespace {
-std::atomic<std::int64_t> allocations{0};
-
-void* counted(std::size_t bytes) {
-  ++allocations;
-  void* memory = std::malloc(bytes == 0 ? 1 : bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted(bytes); }
-void* operator new[](std::size_t bytes) { return counted(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace rarefy {
 namespace {
@@ -76,14 +56,14 @@ TEST(SteadyState, allocates_nothing_after_the_largest_scan) {
   for (Executor* executor : {&serial_executor(), pool.get()}) {
     Geometry geometry;
     geometry.run(largest, *executor);
-    const std::int64_t before = allocations.load();
+    const std::int64_t before = test::allocations.load();
     for (int round = 0; round < 3; ++round) geometry.run(largest, *executor);
-    EXPECT_EQ(allocations.load() - before, 0);
+    EXPECT_EQ(test::allocations.load() - before, 0);
     for (std::uint64_t seed = 2; seed < 5; ++seed) {
       const std::vector<float> smaller = cloud(seed, 8000);
-      const std::int64_t here = allocations.load();
+      const std::int64_t here = test::allocations.load();
       geometry.run(smaller, *executor);
-      EXPECT_EQ(allocations.load() - here, 0);
+      EXPECT_EQ(test::allocations.load() - here, 0);
     }
   }
 }
