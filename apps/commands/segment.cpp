@@ -138,6 +138,13 @@ class Job {
     return raw;
   }
 
+  /// The last three parts of the path: enough to tell scans of one data set apart.
+  std::string short_name() const {
+    std::size_t at = entry_.scan.size();
+    for (int parts = 0; parts < 3 && at != std::string::npos && at > 0; ++parts) at = entry_.scan.rfind('/', at - 1);
+    return at == std::string::npos || at == 0 ? entry_.scan : entry_.scan.substr(at + 1);
+  }
+
   std::string write_ply(const std::string& path) const {
     Scan labelled{.xyz = scan_.xyz, .intensity = scan_.intensity, .labels = raw_labels(), .notices = {}};
     std::vector<Rgb> colours;
@@ -156,8 +163,9 @@ class Job {
       truth = segmenter_.class_indices(scan_.labels.empty() ? ScanSource{{}, {entry_}}.load(0).labels : scan_.labels);
     }
     const double peak = measure_peak_gflops(cpu::allowed_isa());
-    write_file_atomic(path, std::string_view(make_scan_page({segmenter_, scan_, labels_, std::move(truth),
-                                                             std::string(file_name(entry_.scan)), notices_, peak})));
+    write_file_atomic(
+        path,
+        std::string_view(make_scan_page({segmenter_, scan_, labels_, std::move(truth), short_name(), notices_, peak})));
     return path;
   }
 

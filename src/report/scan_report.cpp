@@ -142,11 +142,12 @@ void add_scores(Page& page, const ScanReport& r) {
 
 std::string scan_page(const ScanReport& r) {
   const RunStatistics& s = r.statistics;
-  Page page(fmt::format("{} laser points, each given its class in {}", count(s.points), duration(s.total_ms)),
-            fmt::format(
-                "One turn of a car's roof scanner ({}). A sparse neural network decided for each point what it belongs "
-                "to; the colour says what. It ran on {} thread{} of {}.",
-                r.scan, r.threads, r.threads == 1 ? "" : "s", r.cpu));
+  Page page(
+      fmt::format("{} laser points, each given its class in {}", count(s.points), duration(s.total_ms)),
+      fmt::format(
+          "One turn of a spinning laser scanner ({}). A sparse neural network decided for each point what it belongs "
+          "to; the colour says what. It ran on {} thread{} of {}.",
+          r.scan, r.threads, r.threads == 1 ? "" : "s", r.cpu));
   const std::int64_t shown = add_cloud(page, r.cloud);
   if (shown + s.points_not_finite < s.points) {
     page.add(
