@@ -58,7 +58,7 @@ int main() {
       same = same && a["logits"].matrix<float>()(i, column) == c["logits"].matrix<float>()(i, column);
     equal += same ? 1 : 0;
   }
-  std::printf("%lld of %lld sites right; saved and loaded again: %s\n", static_cast<long long>(right), static_cast<long long>(sites),
-              equal == sites ? "the same bits" : "DIFFERENT");
+  std::printf("%lld of %lld sites right; saved and loaded again: %s\n", static_cast<long long>(right),
+              static_cast<long long>(sites), equal == sites ? "the same bits" : "DIFFERENT");
   return equal == sites && right * 100 > sites * 95 ? 0 : 1;
 }

@@ -1,9 +1,9 @@
 // rarefy-train: the only program that links LibTorch. `rarefy train ...` runs it, as git runs its own.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -33,11 +33,13 @@ constexpr const char* kExamples =
     "      --steps 6000 --threads 2 --checkpoint-dir ~/.cache/rarefy/run --out street.safetensors\n"
     "  rarefy-train ... --time-budget 75m        the schedule follows the clock and ends after 75 minutes\n"
     "  rarefy-train ... --init street.safetensors    goes on from a trained model with a new schedule\n"
-    "\nThe same command started again goes on from its checkpoint; killed at any moment, the run ends with the same bits\n"
+    "\nThe same command started again goes on from its checkpoint; killed at any moment, the run ends with the same "
+    "bits\n"
     "(not with --time-budget, which depends on the clock). Ctrl-C writes a checkpoint and exits with 130.\n";
 
 struct Arguments {
-  std::string data, validation, builder = "minkunet", init, checkpoint_dir, resume = "auto", optimizer = "adamw", budget;
+  std::string data, validation, builder = "minkunet", init, checkpoint_dir, resume = "auto", optimizer = "adamw",
+                                budget;
   double width = 0.25, voxel = 0.1;
   std::vector<std::string> notes;
   bool quiet = false, raw_features = false, baseline = false;
@@ -73,52 +75,67 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_option("--data", a.data, "folders of labelled scans to train on, separated by commas")->required();
   app.add_option("--val", a.validation, "folders of held-out scans, never trained on");
   app.add_option("--out", r.output, "model file to write; its curve goes beside it (.csv, .svg)")->required();
-  app.add_flag("--trivial-baseline", a.baseline, "instead of training: count classes per height and range, write them as JSON");
-  app.add_option("--builder", a.builder, "network: " + [] {
-    std::string names;
-    for (const auto& def : rarefy::models::all()) names += (names.empty() ? "" : ", ") + def.name;
-    return names;
-  }())->capture_default_str();
+  app.add_flag("--trivial-baseline", a.baseline,
+               "instead of training: count classes per height and range, write them as JSON");
+  app.add_option(
+         "--builder", a.builder,
+         "network: " +
+             [] {
+               std::string names;
+               for (const auto& def : rarefy::models::all()) names += (names.empty() ? "" : ", ") + def.name;
+               return names;
+             }())
+      ->capture_default_str();
   app.add_option("--width", a.width, "factor on all channel counts")->capture_default_str();
   app.add_option("--voxel", a.voxel, "edge of a voxel in metres")->capture_default_str();
-  app.add_option("--init", a.init, "start from this model instead of random weights (--builder, --width, --voxel do not count)");
+  app.add_option("--init", a.init,
+                 "start from this model instead of random weights (--builder, --width, --voxel do not count)");
   app.add_option("--steps", r.steps, "optimiser steps")->capture_default_str();
   app.add_option("--batch", r.scans_per_batch, "scans per step")->capture_default_str();
   app.add_option("--time-budget", a.budget, "end after this long instead of after --steps: 90s, 75m, 2h");
   app.add_option("--lr", r.rate, "largest learning rate")->capture_default_str();
   app.add_option("--warm-up", r.warm_up, "share of the run with a rising learning rate")->capture_default_str();
-  app.add_option("--final-lr", r.final_rate, "learning rate at the end, as a share of the largest")->capture_default_str();
+  app.add_option("--final-lr", r.final_rate, "learning rate at the end, as a share of the largest")
+      ->capture_default_str();
   app.add_option("--optimizer", a.optimizer, "adamw or sgd")->capture_default_str();
   app.add_option("--weight-decay", r.learner.optimizer.weight_decay)->capture_default_str();
   app.add_option("--momentum", r.learner.optimizer.momentum, "of sgd")->capture_default_str();
   app.add_option("--clip", r.learner.clip, "largest gradient norm; 0 = no clipping")->capture_default_str();
-  app.add_option("--average", r.learner.average, "decay of the moving average of the weights; 0 = none")->capture_default_str();
+  app.add_option("--average", r.learner.average, "decay of the moving average of the weights; 0 = none")
+      ->capture_default_str();
   app.add_option("--lovasz", r.learner.loss.lovasz, "factor of the Lovász-softmax loss")->capture_default_str();
-  app.add_option("--balance", r.balance_classes, "cross entropy weighted with 1 / sqrt(share of the class)")->capture_default_str();
+  app.add_option("--balance", r.balance_classes, "cross entropy weighted with 1 / sqrt(share of the class)")
+      ->capture_default_str();
   app.add_option("--max-points", augment.max_points, "points of the region that is kept of each scan");
   app.add_option("--rare-region", augment.rare_region, "share of regions around a rare class")->capture_default_str();
-  app.add_option("--drop-intensity", augment.drop_intensity, "share of scans that lose their intensity")->capture_default_str();
+  app.add_option("--drop-intensity", augment.drop_intensity, "share of scans that lose their intensity")
+      ->capture_default_str();
   app.add_option("--intensity-scale", augment.intensity_scale, "intensity times 1 +- this")->capture_default_str();
   app.add_option("--drop-points", augment.drop_points, "largest share of points dropped")->capture_default_str();
   app.add_option("--translate", augment.translate, "standard deviation of the shift, metres")->capture_default_str();
   app.add_option("--jitter", augment.jitter, "standard deviation of the noise, metres")->capture_default_str();
-  app.add_option("--swap-sector", augment.swap_sector, "share of scans mixed with another by sectors")->capture_default_str();
-  app.add_option("--rotate-paste", augment.rotate_paste, "share of scans with objects of another pasted")->capture_default_str();
+  app.add_option("--swap-sector", augment.swap_sector, "share of scans mixed with another by sectors")
+      ->capture_default_str();
+  app.add_option("--rotate-paste", augment.rotate_paste, "share of scans with objects of another pasted")
+      ->capture_default_str();
   app.add_option("--seed", r.seed)->capture_default_str();
   app.add_option("--threads", r.threads)->capture_default_str();
   app.add_option("--checkpoint-dir", a.checkpoint_dir, "folder of the checkpoint; none is written without it");
   app.add_option("--resume", a.resume, "auto: go on from the checkpoint if there is one; never: start anew")
-      ->check(CLI::IsMember({"auto", "never"}))->capture_default_str();
+      ->check(CLI::IsMember({"auto", "never"}))
+      ->capture_default_str();
   app.add_option("--checkpoint-every", r.checkpoint_every, "steps")->capture_default_str();
   app.add_option("--report-every", r.report_every, "steps")->capture_default_str();
   app.add_option("--val-every", r.validate_every, "steps; 0 = at the end only")->capture_default_str();
   app.add_option("--val-scans", r.validation_scans, "scans of each validation")->capture_default_str();
   app.add_option("--note", a.notes, "KEY=TEXT kept in the model file (description, licence, ...); may repeat");
-  app.add_flag("--raw-features", a.raw_features, "x, y, z in metres and intensity as they are, as published; not scaled");
+  app.add_flag("--raw-features", a.raw_features,
+               "x, y, z in metres and intensity as they are, as published; not scaled");
   app.add_flag("--quiet", a.quiet, "no progress");
 }
 
-/// SemanticKITTI's pipeline; features in the order of one, unless they are wanted raw. A missing intensity is a middling one.
+/// SemanticKITTI's pipeline; features in the order of one, unless they are wanted raw. A missing intensity is a
+/// middling one.
 rarefy::Pipeline pipeline(const Arguments& a) {
   rarefy::Pipeline p = rarefy::models::semantic_kitti_pipeline(a.voxel);
   for (rarefy::FeatureSpec& f : p.features) {
@@ -153,7 +170,8 @@ rarefy::Model start_model(const Arguments& a) {
 
 std::string clock_text(double seconds) {
   const auto s = static_cast<long>(std::lround(seconds));
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
 void print_report(const rarefy::train::RunReport& r) {
@@ -161,8 +179,9 @@ void print_report(const rarefy::train::RunReport& r) {
   std::string line = fmt::format(
       "step {}{}  loss {:.3f} (entropy {:.3f}, Lovász {:.3f})  mIoU {:.1f}%  {:.2f} scans/s  left {}  "
       "[ms: wait {:.0f}, forward {:.0f}, loss {:.0f}, backward {:.0f}, update {:.0f}; batch made in {:.0f}]",
-      p.step, r.steps > 0 ? fmt::format("/{}", r.steps) : std::string(), p.loss, p.cross_entropy, p.lovasz, 100.0 * p.train_miou,
-      r.scans_per_second, clock_text(r.seconds_left), r.wait_ms, r.forward_ms, r.loss_ms, r.backward_ms, r.update_ms, r.make_ms);
+      p.step, r.steps > 0 ? fmt::format("/{}", r.steps) : std::string(), p.loss, p.cross_entropy, p.lovasz,
+      100.0 * p.train_miou, r.scans_per_second, clock_text(r.seconds_left), r.wait_ms, r.forward_ms, r.loss_ms,
+      r.backward_ms, r.update_ms, r.make_ms);
   if (p.validation_miou >= 0.0) line += fmt::format("  held-out mIoU {:.1f}%", 100.0 * p.validation_miou);
   fmt::print(stderr, "{}\n", line);
 }
@@ -206,11 +225,13 @@ int train(Arguments& a) {
   const train::RunResult result = train::run_training(model, r, callbacks);
   if (result.interrupted) {
     fmt::print(stderr, "rarefy: interrupted after {} steps{}\n", result.steps,
-               r.checkpoint.empty() ? "; there is no checkpoint (--checkpoint-dir)" : "; the same command goes on from " + r.checkpoint);
+               r.checkpoint.empty() ? "; there is no checkpoint (--checkpoint-dir)"
+                                    : "; the same command goes on from " + r.checkpoint);
     return kInterrupted;
   }
   fmt::print("{}: {} steps, {} scans, {}{}\n", r.output, result.steps, result.scans, clock_text(result.seconds),
-             result.validation_miou < 0.0 ? std::string() : fmt::format(", held-out mIoU {:.1f}%", 100.0 * result.validation_miou));
+             result.validation_miou < 0.0 ? std::string()
+                                          : fmt::format(", held-out mIoU {:.1f}%", 100.0 * result.validation_miou));
   return 0;
 }
 

@@ -25,15 +25,7 @@ def notes():
     with open(model, "rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
     metadata = header.get("__metadata__", {})
-    inner = {}
-    for key, value in metadata.items():
-        try:
-            decoded = json.loads(value)
-        except ValueError:
-            continue
-        if key == "notes" or key.endswith(".notes"):
-            inner.update(decoded)
-    return {**{k: v for k, v in metadata.items() if len(v) < 300}, **inner}
+    return {key.removeprefix("note."): value for key, value in metadata.items() if key.startswith("note.")}
 
 
 path = os.path.join(here, "results.json")

@@ -1,5 +1,6 @@
 #pragma once
-/// Training a model from C++. Link rarefy_train (needs LibTorch at build time); this header needs the standard library only.
+/// Training a model from C++. Link rarefy_train (needs LibTorch at build time); this header needs the standard library
+/// only.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -15,12 +16,12 @@ struct TrainerOptions {
   std::string optimizer = "adamw";  ///< or "sgd"
   double learning_rate = 1e-3;
   double weight_decay = 0.01;
-  double momentum = 0.9;            ///< sgd
-  double clip = 10.0;               ///< largest gradient norm; 0 = no clipping
-  double average = 0.0;             ///< decay of a moving average of the weights; 0 = none
-  double cross_entropy = 1.0;       ///< factor of the cross entropy
-  double lovasz = 0.0;              ///< factor of the Lovász-softmax loss
-  std::string output = "logits";    ///< the graph output that is trained
+  double momentum = 0.9;          ///< sgd
+  double clip = 10.0;             ///< largest gradient norm; 0 = no clipping
+  double average = 0.0;           ///< decay of a moving average of the weights; 0 = none
+  double cross_entropy = 1.0;     ///< factor of the cross entropy
+  double lovasz = 0.0;            ///< factor of the Lovász-softmax loss
+  std::string output = "logits";  ///< the graph output that is trained
   int threads = 1;
 };
 
@@ -34,7 +35,8 @@ class Trainer {
   Trainer& operator=(Trainer&&) noexcept;
 
   /// One step on one batch; returns the loss before it.
-  /// @param labels  classes, 255 = ignored: one per point where the graph has points as input (voxels take the most frequent
+  /// @param labels  classes, 255 = ignored: one per point where the graph has points as input (voxels take the most
+  /// frequent
   ///                label of their points), else one per row of the sparse input, in the order it was given
   /// @throws UsageError, InputError, ShapeError
   double step(const Inputs& inputs, std::span<const std::uint8_t> labels);

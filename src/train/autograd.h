@@ -12,11 +12,10 @@ namespace rarefy::train {
 
 /// Gradients with respect to the inputs; undefined tensors where `needed` is false (or the gradient is zero).
 /// `gradient` has unit column stride; its rows may have any stride.
-using Backward =
-    std::function<std::vector<at::Tensor>(const at::Tensor& gradient, const std::vector<bool>& needed)>;
+using Backward = std::function<std::vector<at::Tensor>(const at::Tensor& gradient, const std::vector<bool>& needed)>;
 
-/// Makes `output` (computed outside autograd) depend on `inputs`. What `backward` captures lives until the backward pass
-/// released it; it must not capture `output` itself (a cycle), but may capture output.detach().
+/// Makes `output` (computed outside autograd) depend on `inputs`. What `backward` captures lives until the backward
+/// pass released it; it must not capture `output` itself (a cycle), but may capture output.detach().
 at::Tensor differentiable(at::Tensor output, const std::vector<at::Tensor>& inputs, Backward backward);
 
 /// A float32 [N, C] tensor as a matrix. @throws UsageError when it has another form.

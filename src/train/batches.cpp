@@ -46,15 +46,18 @@ std::vector<std::uint8_t> row_labels(const Graph& graph, const Prepared& prepare
     std::vector<std::uint8_t> labels(static_cast<std::size_t>(voxels.coords.rows()), kIgnored);
     std::array<std::int32_t, 256> votes{};
     for (std::size_t v = 0; v < labels.size(); ++v) {
-      const auto first = static_cast<std::size_t>(voxels.point_begin[v]), last = static_cast<std::size_t>(voxels.point_begin[v + 1]);
+      const auto first = static_cast<std::size_t>(voxels.point_begin[v]),
+                 last = static_cast<std::size_t>(voxels.point_begin[v + 1]);
       std::uint8_t best = kIgnored;
       for (std::size_t i = first; i < last; ++i) {
         const std::uint8_t label = point_labels[static_cast<std::size_t>(voxels.point_order[i])];
         if (label == kIgnored) continue;
         ++votes[label];
-        if (best == kIgnored || votes[label] > votes[best] || (votes[label] == votes[best] && label < best)) best = label;
+        if (best == kIgnored || votes[label] > votes[best] || (votes[label] == votes[best] && label < best))
+          best = label;
       }
-      for (std::size_t i = first; i < last; ++i) votes[point_labels[static_cast<std::size_t>(voxels.point_order[i])]] = 0;
+      for (std::size_t i = first; i < last; ++i)
+        votes[point_labels[static_cast<std::size_t>(voxels.point_order[i])]] = 0;
       labels[v] = best;
     }
     return labels;
@@ -62,13 +65,15 @@ std::vector<std::uint8_t> row_labels(const Graph& graph, const Prepared& prepare
   fail<UsageError>("training: the rows of the output are neither points nor voxels of points; give labels per row");
 }
 
-void prepare_points(const Preparer& preparer, const Pipeline& pipeline, const Batch& batch, Executor& executor, Prepared& prepared) {
+void prepare_points(const Preparer& preparer, const Pipeline& pipeline, const Batch& batch, Executor& executor,
+                    Prepared& prepared) {
   const std::int64_t points = batch.size();
   prepared.points.resize(static_cast<std::size_t>(4 * std::max<std::int64_t>(points, 1)));
   const float missing = missing_intensity(pipeline);
   for (std::int64_t s = 0; s < batch.samples(); ++s) {
     const bool known = batch.has_intensity[static_cast<std::size_t>(s)] != 0;
-    for (std::int64_t i = batch.sample_begin[static_cast<std::size_t>(s)]; i < batch.sample_begin[static_cast<std::size_t>(s) + 1]; ++i) {
+    for (std::int64_t i = batch.sample_begin[static_cast<std::size_t>(s)];
+         i < batch.sample_begin[static_cast<std::size_t>(s) + 1]; ++i) {
       const auto p = static_cast<std::size_t>(i);
       std::copy_n(batch.xyz.data() + 3 * p, 3, prepared.points.data() + 4 * p);
       prepared.points[4 * p + 3] = known ? batch.intensity[p] : missing;
@@ -76,16 +81,23 @@ void prepare_points(const Preparer& preparer, const Pipeline& pipeline, const Ba
   }
   PointView view{prepared.points.data(), points, 16, {0, 4, 8, 12}, batch.sample_begin};
   const Graph& graph = preparer.graph();
-  RAREFY_CHECK(graph.inputs().size() == 1, UsageError, "training on scans needs a graph with one input of points, this one has {} inputs",
+  RAREFY_CHECK(graph.inputs().size() == 1, UsageError,
+               "training on scans needs a graph with one input of points, this one has {} inputs",
                graph.inputs().size());
   preparer.prepare({{graph.nodes()[static_cast<std::size_t>(graph.inputs()[0])].name, view}}, executor, prepared);
 }
 
-BatchMaker::BatchMaker(std::vector<ScanSource> sources, const Preparer& preparer, const Pipeline& pipeline, const LabelMap& map,
-                       ValueId output, const BatchOptions& options)
-    : sources_(std::move(sources)), preparer_(preparer), pipeline_(pipeline), map_(map), output_(output), options_(options) {
+BatchMaker::BatchMaker(std::vector<ScanSource> sources, const Preparer& preparer, const Pipeline& pipeline,
+                       const LabelMap& map, ValueId output, const BatchOptions& options)
+    : sources_(std::move(sources)),
+      preparer_(preparer),
+      pipeline_(pipeline),
+      map_(map),
+      output_(output),
+      options_(options) {
   RAREFY_CHECK(scans() > 0, UsageError, "there are no scans to train on");
-  RAREFY_CHECK(options.scans >= 1 && options.scans <= 256, UsageError, "a batch holds 1 to 256 scans, got {}", options.scans);
+  RAREFY_CHECK(options.scans >= 1 && options.scans <= 256, UsageError, "a batch holds 1 to 256 scans, got {}",
+               options.scans);
 }
 
 std::int64_t BatchMaker::scans() const {

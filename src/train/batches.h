@@ -1,6 +1,6 @@
 #pragma once
-/// Batches of a training run: reading, augmenting, voxelizing and map building, ahead of the step that needs them. Batch k is
-/// a function of (seed, k, data), never of timing. Needs no LibTorch.
+/// Batches of a training run: reading, augmenting, voxelizing and map building, ahead of the step that needs them.
+/// Batch k is a function of (seed, k, data), never of timing. Needs no LibTorch.
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -34,14 +34,16 @@ struct BatchOptions {
   bool shuffle_and_augment = true;  ///< false: scans in order, as they are
 };
 
-/// Labels of the rows of `value`, from one label per point: per voxel the most frequent one (the lowest of equals), ignored
-/// points not counted; over the space of the points, the labels themselves.
+/// Labels of the rows of `value`, from one label per point: per voxel the most frequent one (the lowest of equals),
+/// ignored points not counted; over the space of the points, the labels themselves.
 /// @throws UsageError when the value's rows are neither points nor voxels of points
 std::vector<std::uint8_t> row_labels(const Graph& graph, const Prepared& prepared, ValueId value,
                                      std::span<const std::uint8_t> point_labels);
 
-/// Fills `prepared` with points (x, y, z, intensity; the pipeline's `missing` where a sample has none) and their geometry.
-void prepare_points(const Preparer& preparer, const Pipeline& pipeline, const Batch& batch, Executor& executor, Prepared& prepared);
+/// Fills `prepared` with points (x, y, z, intensity; the pipeline's `missing` where a sample has none) and their
+/// geometry.
+void prepare_points(const Preparer& preparer, const Pipeline& pipeline, const Batch& batch, Executor& executor,
+                    Prepared& prepared);
 
 class BatchMaker {
  public:

@@ -48,8 +48,8 @@ class Reader {
  public:
   Reader(ByteView bytes, const std::string& file) : bytes_(bytes), file_(file) {}
   void raw(void* target, std::uint64_t size) {
-    RAREFY_CHECK(size <= bytes_.size() - at_, InputError, "{}: ends at byte {}, expected {} more bytes at byte {}", file_,
-                 bytes_.size(), size, at_);
+    RAREFY_CHECK(size <= bytes_.size() - at_, InputError, "{}: ends at byte {}, expected {} more bytes at byte {}",
+                 file_, bytes_.size(), size, at_);
     std::memcpy(target, bytes_.data() + at_, size);
     at_ += size;
   }
@@ -61,8 +61,8 @@ class Reader {
   }
   std::uint64_t count(std::size_t element) {
     const auto n = value<std::uint64_t>();
-    RAREFY_CHECK(n <= (bytes_.size() - at_) / element, InputError, "{}: a length of {} at byte {} leads beyond the end", file_, n,
-                 at_ - 8);
+    RAREFY_CHECK(n <= (bytes_.size() - at_) / element, InputError, "{}: a length of {} at byte {} leads beyond the end",
+                 file_, n, at_ - 8);
     return n;
   }
   std::string text() {
@@ -99,8 +99,9 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
 
 Checkpoint load_checkpoint(const std::string& path) {
   const Bytes bytes = read_file(path);
-  RAREFY_CHECK(bytes.size() >= kMagic.size() + 8 && std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0, InputError,
-               "{}: is no checkpoint of this version of rarefy-train (expected it to begin with \"rarefy checkpoint 1\")", path);
+  RAREFY_CHECK(
+      bytes.size() >= kMagic.size() + 8 && std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0, InputError,
+      "{}: is no checkpoint of this version of rarefy-train (expected it to begin with \"rarefy checkpoint 1\")", path);
   const ByteView body(bytes.data(), bytes.size() - 8);
   std::uint64_t sum;
   std::memcpy(&sum, bytes.data() + body.size(), 8);

@@ -1,5 +1,6 @@
 #pragma once
-/// Checkpoints: all that a training run needs to go on as if it had never stopped, in one file that is replaced atomically.
+/// Checkpoints: all that a training run needs to go on as if it had never stopped, in one file that is replaced
+/// atomically.
 #include <cstdint>
 #include <string>
 
@@ -8,10 +9,10 @@
 namespace rarefy::train {
 
 struct Checkpoint {
-  std::int64_t step = 0;     ///< steps done
-  double seconds = 0.0;      ///< time spent so far, over all parts of the run
-  std::string settings;      ///< what determines the result, as text; must be equal to go on
-  std::string curve;         ///< rows of the curve so far, as CSV
+  std::int64_t step = 0;  ///< steps done
+  double seconds = 0.0;   ///< time spent so far, over all parts of the run
+  std::string settings;   ///< what determines the result, as text; must be equal to go on
+  std::string curve;      ///< rows of the curve so far, as CSV
   Learner::State state;
 };
 

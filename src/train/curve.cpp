@@ -11,7 +11,8 @@
 namespace rarefy::train {
 namespace {
 
-constexpr std::string_view kHeader = "step,scans,seconds,learning_rate,loss,cross_entropy,lovasz,train_miou,validation_miou\n";
+constexpr std::string_view kHeader =
+    "step,scans,seconds,learning_rate,loss,cross_entropy,lovasz,train_miou,validation_miou\n";
 constexpr double kWidth = 720, kPanel = 220, kLeft = 60, kRight = 20, kTop = 40, kGap = 50;
 
 struct Line {
@@ -28,20 +29,23 @@ std::string panel(const std::vector<CurvePoint>& curve, double top, double highe
   std::string svg = fmt::format("<text x='{}' y='{}' class='t'>{}</text>\n", kLeft, top - 8, title);
   for (int i = 0; i <= 4; ++i) {
     const double v = highest * i / 4.0;
-    svg += fmt::format("<path d='M{} {:.1f}H{}' class='g'/><text x='{}' y='{:.1f}' text-anchor='end'>{:.3g}</text>\n", kLeft, y(v),
-                       kWidth - kRight, kLeft - 6, y(v) + 4, v);
+    svg += fmt::format("<path d='M{} {:.1f}H{}' class='g'/><text x='{}' y='{:.1f}' text-anchor='end'>{:.3g}</text>\n",
+                       kLeft, y(v), kWidth - kRight, kLeft - 6, y(v) + 4, v);
   }
   double legend = kWidth - kRight;
   for (const Line& line : lines) {
     std::string path;
     for (const CurvePoint& p : curve)
       if (line.value(p) >= 0.0)
-        path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(static_cast<double>(p.step)), y(line.value(p)));
+        path +=
+            fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x(static_cast<double>(p.step)), y(line.value(p)));
     svg += fmt::format("<path d='{}' fill='none' stroke='{}' stroke-width='1.6'/>\n", path, line.colour);
-    svg += fmt::format("<text x='{}' y='{}' text-anchor='end' style='fill:{}'>{}</text>\n", legend, top - 8, line.colour, line.name);
+    svg += fmt::format("<text x='{}' y='{}' text-anchor='end' style='fill:{}'>{}</text>\n", legend, top - 8,
+                       line.colour, line.name);
     legend -= 90;
   }
-  svg += fmt::format("<text x='{}' y='{}' text-anchor='end'>{:.0f} steps</text>\n", kWidth - kRight, top + kPanel + 18, last);
+  svg += fmt::format("<text x='{}' y='{}' text-anchor='end'>{:.0f} steps</text>\n", kWidth - kRight, top + kPanel + 18,
+                     last);
   return svg;
 }
 
@@ -50,8 +54,8 @@ std::string panel(const std::vector<CurvePoint>& curve, double top, double highe
 std::string curve_to_csv(const std::vector<CurvePoint>& curve) {
   std::string csv(kHeader);
   for (const CurvePoint& p : curve)
-    csv += fmt::format("{},{},{:.3f},{:.9g},{:.6f},{:.6f},{:.6f},{:.6f},{}\n", p.step, p.scans, p.seconds, p.rate, p.loss,
-                       p.cross_entropy, p.lovasz, p.train_miou,
+    csv += fmt::format("{},{},{:.3f},{:.9g},{:.6f},{:.6f},{:.6f},{:.6f},{}\n", p.step, p.scans, p.seconds, p.rate,
+                       p.loss, p.cross_entropy, p.lovasz, p.train_miou,
                        p.validation_miou < 0.0 ? std::string() : fmt::format("{:.6f}", p.validation_miou));
   return csv;
 }
@@ -73,9 +77,10 @@ std::vector<CurvePoint> curve_from_csv(std::string_view text, const std::string&
       if (*after != ',') break;
       at = after + 1;
     }
-    RAREFY_CHECK(fields.size() == 9, InputError, "{}: line {} of the curve has {} fields, expected 9", where, number, fields.size());
-    curve.push_back({static_cast<std::int64_t>(fields[0]), static_cast<std::int64_t>(fields[1]), fields[2], fields[3], fields[4],
-                     fields[5], fields[6], fields[7], fields[8]});
+    RAREFY_CHECK(fields.size() == 9, InputError, "{}: line {} of the curve has {} fields, expected 9", where, number,
+                 fields.size());
+    curve.push_back({static_cast<std::int64_t>(fields[0]), static_cast<std::int64_t>(fields[1]), fields[2], fields[3],
+                     fields[4], fields[5], fields[6], fields[7], fields[8]});
   }
   return curve;
 }

@@ -7,13 +7,12 @@
 
 namespace rarefy::train {
 
-const LabelMap& label_map_of(const Pipeline& pipeline) {
-  return label_map(pipeline.label_map);
-}
+const LabelMap& label_map_of(const Pipeline& pipeline) { return label_map(pipeline.label_map); }
 
 Evaluation evaluate(const Model& model, const std::vector<ScanSource>& sources, std::int64_t most, Executor& executor,
                     const std::function<bool()>& stop) {
-  RAREFY_CHECK(model.pipeline().has_value(), UsageError, "the model has no pipeline record: it does not say how to read scans");
+  RAREFY_CHECK(model.pipeline().has_value(), UsageError,
+               "the model has no pipeline record: it does not say how to read scans");
   const LabelMap& map = label_map_of(*model.pipeline());
   Evaluation result{ConfusionMatrix(map.classes()), 0};
   Session session(model, {.executor = &executor});

@@ -73,7 +73,8 @@ std::vector<bool> GraphModule::needed_values(const std::vector<ValueId>& wanted)
   const auto& nodes = graph_.nodes();
   for (std::size_t n = nodes.size(); n-- > 0;) {
     const auto& outputs = nodes[n].outputs;
-    if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId v) { return needed[static_cast<std::size_t>(v)]; })) continue;
+    if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId v) { return needed[static_cast<std::size_t>(v)]; }))
+      continue;
     for (const ValueId input : nodes[n].inputs) needed[static_cast<std::size_t>(input)] = true;
   }
   return needed;
@@ -102,7 +103,8 @@ std::vector<GraphModule::Step> GraphModule::plan(const std::vector<ValueId>& wan
     if (skipped[n] || nodes[n].op != "batch_norm") continue;
     Step step{n, nodes[n].outputs[0], {}};
     std::size_t last = n;
-    if (const std::int64_t add = next(step.result, "add"); add >= 0 && !moved.contains(static_cast<std::size_t>(add)) && !skipped[static_cast<std::size_t>(add)]) {
+    if (const std::int64_t add = next(step.result, "add");
+        add >= 0 && !moved.contains(static_cast<std::size_t>(add)) && !skipped[static_cast<std::size_t>(add)]) {
       const Node& node = nodes[static_cast<std::size_t>(add)];
       const std::int64_t relu = next(node.outputs[0], "relu");
       const bool twice = node.inputs[0] == node.inputs[1];
@@ -143,15 +145,15 @@ std::vector<at::Tensor> GraphModule::node_parameters(const Node& node) const {
   return result;
 }
 
-std::vector<at::Tensor> GraphModule::forward(std::shared_ptr<const Prepared> batch, const std::vector<std::string>& outputs,
-                                             Mode mode) {
+std::vector<at::Tensor> GraphModule::forward(std::shared_ptr<const Prepared> batch,
+                                             const std::vector<std::string>& outputs, Mode mode) {
   std::vector<ValueId> wanted;
   for (const std::string& name : outputs) wanted.push_back(output(name));
   return forward_values(std::move(batch), wanted, mode);
 }
 
-std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepared> batch, const std::vector<ValueId>& wanted,
-                                                    Mode mode) {
+std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepared> batch,
+                                                    const std::vector<ValueId>& wanted, Mode mode) {
   std::vector<at::Tensor> values(graph_.values().size());
   const ConvVariant& variant = select_conv_variant();
   for (const std::int32_t input : graph_.inputs())
@@ -163,8 +165,8 @@ std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepar
     const TrainOp& op = train_op(node.op);
     if (!op.forward) continue;
     const std::vector<at::Tensor> parameters = node_parameters(node);
-    values[static_cast<std::size_t>(step.result)] =
-        op.forward({graph_, node, preparer_, batch, values, parameters, executor_, variant, step.fusion, mode == Mode::training});
+    values[static_cast<std::size_t>(step.result)] = op.forward(
+        {graph_, node, preparer_, batch, values, parameters, executor_, variant, step.fusion, mode == Mode::training});
   }
   std::vector<at::Tensor> result;
   for (const ValueId value : wanted) result.push_back(values[static_cast<std::size_t>(value)]);

@@ -32,9 +32,11 @@ class GraphModule {
   GraphModule(Graph graph, const Weights& weights, Executor& executor, std::optional<Pipeline> pipeline = {});
 
   /// Runs what the named outputs need. @throws UsageError for an unknown output.
-  std::vector<at::Tensor> forward(std::shared_ptr<const Prepared> batch, const std::vector<std::string>& outputs, Mode mode);
+  std::vector<at::Tensor> forward(std::shared_ptr<const Prepared> batch, const std::vector<std::string>& outputs,
+                                  Mode mode);
   /// The same for any values; they are not fused away.
-  std::vector<at::Tensor> forward_values(std::shared_ptr<const Prepared> batch, const std::vector<ValueId>& wanted, Mode mode);
+  std::vector<at::Tensor> forward_values(std::shared_ptr<const Prepared> batch, const std::vector<ValueId>& wanted,
+                                         Mode mode);
 
   const Preparer& preparer() const { return preparer_; }
   const Graph& graph() const { return graph_; }

@@ -44,8 +44,8 @@ struct Learner::Impl {
     output = module.output(options.output);
   }
 
-  /// average = d average + (1 - d) weights; d grows with the steps, so that the start is forgotten. Running statistics of
-  /// batch norms are averaged likewise.
+  /// average = d average + (1 - d) weights; d grows with the steps, so that the start is forgotten. Running statistics
+  /// of batch norms are averaged likewise.
   void move_average() {
     const auto t = static_cast<double>(optimizer->steps());
     const auto d = static_cast<float>(std::min(options.average, (1.0 + t) / (10.0 + t)));
@@ -107,7 +107,8 @@ Learner::Learner(const Model& model, const LearnerOptions& options, Executor& ex
     : impl_(std::make_unique<Impl>(model, options, executor)) {}
 Learner::~Learner() = default;
 
-StepResult Learner::step(const std::shared_ptr<const Prepared>& batch, std::span<const std::uint8_t> labels, double rate) {
+StepResult Learner::step(const std::shared_ptr<const Prepared>& batch, std::span<const std::uint8_t> labels,
+                         double rate) {
   Impl& m = *impl_;
   StepResult result;
   const auto start = Clock::now();
@@ -116,7 +117,8 @@ StepResult Learner::step(const std::shared_ptr<const Prepared>& batch, std::span
   const auto forward_done = Clock::now();
   const at::Tensor gradient = empty_matrix(logits.size(0), logits.size(1));
   const at::Tensor plain = with_unit_columns(logits.detach());
-  result.loss = segmentation_loss(matrix(plain), labels, m.options.loss, m.module.executor(), m.scratch, matrix(gradient));
+  result.loss =
+      segmentation_loss(matrix(plain), labels, m.options.loss, m.module.executor(), m.scratch, matrix(gradient));
   result.predictions = largest(matrix(plain));
   const auto loss_done = Clock::now();
   if (logits.requires_grad()) logits.backward(gradient);
@@ -165,7 +167,8 @@ Learner::State Learner::state() const {
 void Learner::restore(const State& state, std::int64_t steps, const std::string& where) {
   const auto take = [&](const std::string& name, std::span<float> target) {
     const auto found = state.find(name);
-    RAREFY_CHECK(found != state.end(), InputError, "{}: there is no '{}'; the checkpoint belongs to another model", where, name);
+    RAREFY_CHECK(found != state.end(), InputError, "{}: there is no '{}'; the checkpoint belongs to another model",
+                 where, name);
     RAREFY_CHECK(found->second.size() == target.size(), InputError, "{}: '{}' has {} values, expected {}", where, name,
                  found->second.size(), target.size());
     std::copy(found->second.begin(), found->second.end(), target.begin());

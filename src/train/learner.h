@@ -17,8 +17,8 @@ namespace rarefy::train {
 struct LearnerOptions {
   OptimizerOptions optimizer;
   LossOptions loss;
-  double clip = 10.0;        ///< largest norm of all gradients together; 0 = no clipping
-  double average = 0.999;    ///< decay of the moving average of the weights; 0 = none
+  double clip = 10.0;      ///< largest norm of all gradients together; 0 = no clipping
+  double average = 0.999;  ///< decay of the moving average of the weights; 0 = none
   std::string output = "logits";
 };
 

@@ -30,8 +30,8 @@ void softmax_row(const float* logits, std::int64_t classes, float* probability) 
 }
 
 /// Probabilities of all rows; weighted sum of -log p of the labels, and of the weights.
-Partial cross_entropy(Matrix<const float> logits, std::span<const std::uint8_t> labels, const std::vector<float>& weights,
-                      Executor& executor, float* probabilities) {
+Partial cross_entropy(Matrix<const float> logits, std::span<const std::uint8_t> labels,
+                      const std::vector<float>& weights, Executor& executor, float* probabilities) {
   std::vector<Partial> partial(static_cast<std::size_t>((logits.rows + kBlock - 1) / kBlock));
   executor.parallel_for(static_cast<std::int64_t>(partial.size()), [&](std::int64_t block, int) {
     Partial sum;
@@ -111,24 +111,27 @@ double lovasz_of_class(std::int64_t c, std::int64_t classes, std::span<const std
 
 }  // namespace
 
-LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels, const LossOptions& options,
-                            Executor& executor, LossScratch& scratch, Matrix<float> gradient) {
+LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels,
+                            const LossOptions& options, Executor& executor, LossScratch& scratch,
+                            Matrix<float> gradient) {
   const std::int64_t rows = logits.rows, classes = logits.cols;
-  RAREFY_CHECK(static_cast<std::int64_t>(labels.size()) == rows, ShapeError, "the loss got {} labels for {} rows of logits",
-               labels.size(), rows);
-  RAREFY_CHECK(gradient.rows == rows && gradient.cols == classes, ShapeError, "the gradient is [{}, {}], the logits are [{}, {}]",
-               gradient.rows, gradient.cols, rows, classes);
+  RAREFY_CHECK(static_cast<std::int64_t>(labels.size()) == rows, ShapeError,
+               "the loss got {} labels for {} rows of logits", labels.size(), rows);
+  RAREFY_CHECK(gradient.rows == rows && gradient.cols == classes, ShapeError,
+               "the gradient is [{}, {}], the logits are [{}, {}]", gradient.rows, gradient.cols, rows, classes);
   RAREFY_CHECK(classes >= 1 && classes <= 255, ShapeError, "the loss serves 1 to 255 classes, got {}", classes);
-  const std::vector<float> weights =
-      options.class_weights.empty() ? std::vector<float>(static_cast<std::size_t>(classes), 1.0f) : options.class_weights;
-  RAREFY_CHECK(static_cast<std::int64_t>(weights.size()) == classes, ShapeError, "there are {} class weights for {} classes",
-               weights.size(), classes);
+  const std::vector<float> weights = options.class_weights.empty()
+                                         ? std::vector<float>(static_cast<std::size_t>(classes), 1.0f)
+                                         : options.class_weights;
+  RAREFY_CHECK(static_cast<std::int64_t>(weights.size()) == classes, ShapeError,
+               "there are {} class weights for {} classes", weights.size(), classes);
   scratch.rows.clear();
   std::array<std::int64_t, 256> count{};
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::uint8_t label = labels[static_cast<std::size_t>(r)];
     if (label == kIgnoredLabel) continue;
-    RAREFY_CHECK(label < classes, UsageError, "row {} has label {}, but there are {} classes (255 = ignored)", r, label, classes);
+    RAREFY_CHECK(label < classes, UsageError, "row {} has label {}, but there are {} classes (255 = ignored)", r, label,
+                 classes);
     ++count[label];
     scratch.rows.push_back(static_cast<std::int32_t>(r));
   }
@@ -149,8 +152,8 @@ LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uin
     const double factor = options.lovasz / static_cast<double>(present.size());
     executor.parallel_for(static_cast<std::int64_t>(present.size()), [&](std::int64_t i, int) {
       losses[static_cast<std::size_t>(i)] =
-          lovasz_of_class(present[static_cast<std::size_t>(i)], classes, labels, scratch.rows, scratch.probabilities.data(),
-                          factor, scratch.probability_gradient.data());
+          lovasz_of_class(present[static_cast<std::size_t>(i)], classes, labels, scratch.rows,
+                          scratch.probabilities.data(), factor, scratch.probability_gradient.data());
     });
     value.lovasz = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(present.size());
   }

@@ -32,17 +32,19 @@ struct LossScratch {
   std::vector<std::int32_t> rows;           ///< rows with a label
 };
 
-/// Weighted cross entropy (mean over rows, weights normalised as in LibTorch: divided by the sum of the rows' weights) plus
-/// Lovász-softmax over the classes that occur in the labels, all rows of the batch together.
-/// Source: Berman, Triki, Blaschko, "The Lovász-Softmax loss", CVPR 2018, algorithm 1 and section 3.1.
+/// Weighted cross entropy (mean over rows, weights normalised as in LibTorch: divided by the sum of the rows' weights)
+/// plus Lovász-softmax over the classes that occur in the labels, all rows of the batch together. Source: Berman,
+/// Triki, Blaschko, "The Lovász-Softmax loss", CVPR 2018, algorithm 1 and section 3.1.
 /// @param logits    [N, C], C <= 255
 /// @param labels    [N] classes or 255; no labelled row (or no row) gives loss 0 and gradient 0
 /// @param gradient  [N, C], overwritten
 /// @throws ShapeError, UsageError (a label that is no class). Same bits for any executor.
-LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels, const LossOptions& options,
-                            Executor& executor, LossScratch& scratch, Matrix<float> gradient);
+LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uint8_t> labels,
+                            const LossOptions& options, Executor& executor, LossScratch& scratch,
+                            Matrix<float> gradient);
 
-/// Class weights 1 / sqrt(share of the class), normalised to mean one over the classes that occur; absent classes get one.
+/// Class weights 1 / sqrt(share of the class), normalised to mean one over the classes that occur; absent classes get
+/// one.
 std::vector<float> balanced_weights(std::span<const std::int64_t> counts);
 
 }  // namespace rarefy::train

@@ -1,6 +1,6 @@
 #pragma once
-/// How ops learn. One file per op in train/ops; the stem is the op's name (a link error names a missing one). Element-wise
-/// ops come from the table graph/elementwise.inc.
+/// How ops learn. One file per op in train/ops; the stem is the op's name (a link error names a missing one).
+/// Element-wise ops come from the table graph/elementwise.inc.
 #include <ATen/ATen.h>
 
 #include <functional>
@@ -27,13 +27,13 @@ struct ForwardArgs {
   const Graph& graph;
   const Node& node;
   const Preparer& preparer;
-  std::shared_ptr<const Prepared> batch;         ///< backward functions keep it alive
-  const std::vector<at::Tensor>& values;         ///< by ValueId
-  const std::vector<at::Tensor>& parameters;     ///< after their views, in the order of Node::parameters
+  std::shared_ptr<const Prepared> batch;      ///< backward functions keep it alive
+  const std::vector<at::Tensor>& values;      ///< by ValueId
+  const std::vector<at::Tensor>& parameters;  ///< after their views, in the order of Node::parameters
   Executor& executor;
   const ConvVariant& variant;
   NormFusion fusion = {};
-  bool training = true;                          ///< batch norm: statistics of the batch, and running ones move
+  bool training = true;  ///< batch norm: statistics of the batch, and running ones move
 
   const at::Tensor& input(std::size_t i) const { return values[static_cast<std::size_t>(node.inputs[i])]; }
 };

@@ -66,9 +66,8 @@ at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
 
 void for_ranges(std::int64_t size, Executor& executor, FunctionRef<void(std::int64_t, std::int64_t)> f) {
   constexpr std::int64_t kRange = 1 << 16;
-  executor.parallel_for((size + kRange - 1) / kRange, [&](std::int64_t part, int) {
-    f(part * kRange, std::min(size, (part + 1) * kRange));
-  });
+  executor.parallel_for((size + kRange - 1) / kRange,
+                        [&](std::int64_t part, int) { f(part * kRange, std::min(size, (part + 1) * kRange)); });
 }
 
 }  // namespace rarefy::train

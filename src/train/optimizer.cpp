@@ -22,8 +22,8 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::span<const std::int64
 }
 
 void Optimizer::step(std::span<const ParameterSlot> slots, double rate) {
-  RAREFY_CHECK(slots.size() == first_.size(), UsageError, "the optimiser was made for {} parameters, got {}", first_.size(),
-               slots.size());
+  RAREFY_CHECK(slots.size() == first_.size(), UsageError, "the optimiser was made for {} parameters, got {}",
+               first_.size(), slots.size());
   ++steps_;
   const auto& o = options_;
   const double correction1 = 1.0 - std::pow(o.beta1, static_cast<double>(steps_));
@@ -46,7 +46,8 @@ void Optimizer::step(std::span<const ParameterSlot> slots, double rate) {
       continue;
     }
     float* v = second_[s].data();
-    const auto b1 = static_cast<float>(o.beta1), b2 = static_cast<float>(o.beta2), epsilon = static_cast<float>(o.epsilon);
+    const auto b1 = static_cast<float>(o.beta1), b2 = static_cast<float>(o.beta2),
+               epsilon = static_cast<float>(o.epsilon);
     const auto step = static_cast<float>(rate / correction1), root = static_cast<float>(1.0 / std::sqrt(correction2));
     const auto keep = static_cast<float>(1.0 - rate * static_cast<double>(decay));
     for (std::int64_t i = 0; i < size; ++i) {

@@ -45,7 +45,8 @@ void Preparer::prepare(const Inputs& inputs, Executor& executor, Prepared& out) 
   }
   for (std::size_t i = 0; i < graph_.inputs().size(); ++i) {
     const Node& node = graph_.nodes()[static_cast<std::size_t>(graph_.inputs()[i])];
-    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const auto& given) { return given.first == node.name; });
+    const auto found =
+        std::find_if(inputs.begin(), inputs.end(), [&](const auto& given) { return given.first == node.name; });
     RAREFY_CHECK(found != inputs.end(), UsageError, "the graph's input '{}' is missing", node.name);
     out.order[i].clear();
     bool missing = false;

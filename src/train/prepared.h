@@ -1,5 +1,6 @@
 #pragma once
-/// A batch whose geometry is done: spaces, kernel maps and their adjoints. Needs no LibTorch; built ahead on another thread.
+/// A batch whose geometry is done: spaces, kernel maps and their adjoints. Needs no LibTorch; built ahead on another
+/// thread.
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,11 +19,11 @@ struct Adjoint {
 /// Geometry and input features of one batch.
 struct Prepared {
   runtime::GeometryValues geometry;
-  std::vector<TensorView> features;                         ///< by ValueId; only those of inputs are filled
-  std::map<ValueId, std::unique_ptr<KernelMap>> adjoints;   ///< transposed maps that the graph itself does not hold
-  std::vector<AlignedBuffer> buffers;                       ///< features that had to be converted, per input
-  std::vector<std::vector<std::int32_t>> order;             ///< per input: row that became row i (sparse inputs), or empty
-  std::vector<float> points;                                ///< for callers that own the data behind `features` here
+  std::vector<TensorView> features;                        ///< by ValueId; only those of inputs are filled
+  std::map<ValueId, std::unique_ptr<KernelMap>> adjoints;  ///< transposed maps that the graph itself does not hold
+  std::vector<AlignedBuffer> buffers;                      ///< features that had to be converted, per input
+  std::vector<std::vector<std::int32_t>> order;  ///< per input: row that became row i (sparse inputs), or empty
+  std::vector<float> points;                     ///< for callers that own the data behind `features` here
   bool intensity_missing = false;
 
   const KernelMap& map(ValueId value) const { return *geometry.maps[static_cast<std::size_t>(value)]; }

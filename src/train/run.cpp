@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -19,7 +20,8 @@ namespace {
 
 std::vector<ScanSource> open_all(const std::vector<std::string>& folders) {
   std::vector<ScanSource> sources;
-  for (const std::string& folder : folders) sources.push_back(open_data_set(folder, "auto", {.sequences = {}, .labels = NeedLabels::yes}));
+  for (const std::string& folder : folders)
+    sources.push_back(open_data_set(folder, "auto", {.sequences = {}, .labels = NeedLabels::yes}));
   return sources;
 }
 
@@ -34,13 +36,16 @@ std::string describe(const Model& model, const RunSettings& s, std::int64_t scan
   const auto& a = s.augment;
   const auto& o = s.learner.optimizer;
   return fmt::format(
-      "parameters {}\nnodes {}\nscans {}\nsteps {}\nbudget {}\nbatch {}\nrate {} {} {}\nbalance {}\nloss {} {}\nclip {}\n"
-      "average {}\noptimizer {} {} {} {} {} {} {}\naugment {} {} {} {} {} {} {} {} {} {} {} {} {} {}\nseed {}\nthreads {}\n",
+      "parameters {}\nnodes {}\nscans {}\nsteps {}\nbudget {}\nbatch {}\nrate {} {} {}\nbalance {}\nloss {} {}\nclip "
+      "{}\n"
+      "average {}\noptimizer {} {} {} {} {} {} {}\naugment {} {} {} {} {} {} {} {} {} {} {} {} {} {}\nseed {}\nthreads "
+      "{}\n",
       model.graph().parameters(), model.graph().nodes().size(), scans, s.time_budget > 0.0 ? 0 : s.steps, s.time_budget,
-      s.scans_per_batch, s.rate, s.warm_up, s.final_rate, s.balance_classes, s.learner.loss.cross_entropy, s.learner.loss.lovasz,
-      s.learner.clip, s.learner.average, static_cast<int>(o.rule), o.beta1, o.beta2, o.epsilon, o.momentum, o.nesterov,
-      o.weight_decay, a.rotate, a.flip_x, a.flip_y, a.scale_min, a.scale_max, a.translate, a.jitter, a.drop_points,
-      a.drop_intensity, a.intensity_scale, a.swap_sector, a.rotate_paste, a.max_points, a.rare_region, s.seed, s.threads);
+      s.scans_per_batch, s.rate, s.warm_up, s.final_rate, s.balance_classes, s.learner.loss.cross_entropy,
+      s.learner.loss.lovasz, s.learner.clip, s.learner.average, static_cast<int>(o.rule), o.beta1, o.beta2, o.epsilon,
+      o.momentum, o.nesterov, o.weight_decay, a.rotate, a.flip_x, a.flip_y, a.scale_min, a.scale_max, a.translate,
+      a.jitter, a.drop_points, a.drop_intensity, a.intensity_scale, a.swap_sector, a.rotate_paste, a.max_points,
+      a.rare_region, s.seed, s.threads);
 }
 
 /// The first line in which two descriptions differ.
@@ -65,10 +70,16 @@ struct Window {
 class Run {
  public:
   Run(const Model& start, const RunSettings& settings, const RunCallbacks& callbacks)
-      : settings_(settings), callbacks_(callbacks), start_(start), executor_(make_torch_executor(settings.threads)),
-        map_(label_map_of(pipeline())), preparer_(start.graph(), start.pipeline()), training_(open_all(settings.data)),
+      : settings_(settings),
+        callbacks_(callbacks),
+        start_(start),
+        executor_(make_torch_executor(settings.threads)),
+        map_(label_map_of(pipeline())),
+        preparer_(start.graph(), start.pipeline()),
+        training_(open_all(settings.data)),
         validation_(open_all(settings.validation)),
-        maker_(training_, preparer_, pipeline(), map_, output_value(), {settings.scans_per_batch, settings.seed, settings.augment}),
+        maker_(training_, preparer_, pipeline(), map_, output_value(),
+               {settings.scans_per_batch, settings.seed, settings.augment}),
         window_(map_.classes()) {
     LearnerOptions options = settings_.learner;
     if (settings_.balance_classes) options.loss.class_weights = balanced_weights(maker_.class_counts(200));
@@ -97,7 +108,8 @@ class Run {
   using Clock = std::chrono::steady_clock;
 
   const Pipeline& pipeline() const {
-    RAREFY_CHECK(start_.pipeline().has_value(), UsageError, "the model has no pipeline record: it does not say how to read scans");
+    RAREFY_CHECK(start_.pipeline().has_value(), UsageError,
+                 "the model has no pipeline record: it does not say how to read scans");
     return *start_.pipeline();
   }
   ValueId output_value() const {
@@ -118,7 +130,8 @@ class Run {
     if (settings_.checkpoint.empty() || !settings_.resume || !path_exists(settings_.checkpoint)) return;
     const Checkpoint checkpoint = load_checkpoint(settings_.checkpoint);
     RAREFY_CHECK(checkpoint.settings == description_, UsageError,
-                 "{}: this checkpoint belongs to a run with other settings ({}); use the same ones, or another checkpoint folder, or "
+                 "{}: this checkpoint belongs to a run with other settings ({}); use the same ones, or another "
+                 "checkpoint folder, or "
                  "--resume never",
                  settings_.checkpoint, first_difference(checkpoint.settings, description_));
     learner_->restore(checkpoint.state, checkpoint.step, settings_.checkpoint);
@@ -159,7 +172,9 @@ class Run {
 
   double validation_miou() const {
     if (validation_.empty()) return -1.0;
-    return evaluate(learner_->averaged(), validation_, settings_.validation_scans, *executor_, callbacks_.stop).pooled.score().miou;
+    return evaluate(learner_->averaged(), validation_, settings_.validation_scans, *executor_, callbacks_.stop)
+        .pooled.score()
+        .miou;
   }
 
   void report(double validation) {
@@ -178,7 +193,8 @@ class Run {
     r.scans_per_second = static_cast<double>((step_ - first_step_) * settings_.scans_per_batch) / std::max(1e-9, here);
     r.seconds_left = settings_.time_budget > 0.0
                          ? std::max(0.0, settings_.time_budget - r.point.seconds)
-                         : static_cast<double>((settings_.steps - step_) * settings_.scans_per_batch) / std::max(1e-9, r.scans_per_second);
+                         : static_cast<double>((settings_.steps - step_) * settings_.scans_per_batch) /
+                               std::max(1e-9, r.scans_per_second);
     curve_.push_back(r.point);
     window_ = Window(map_.classes());
     if (callbacks_.report) callbacks_.report(r);
@@ -199,13 +215,16 @@ class Run {
     if (validation >= 0.0 || window_.steps > 0) report(validation);
     Model model = learner_->averaged();
     model.notes["steps"] = std::to_string(step_);
-    model.notes["scans_seen"] = std::to_string(step_ * settings_.scans_per_batch);
+    const auto before = start_.notes.find("scans_seen");  // of the model that the run started from
+    const std::int64_t earlier = before == start_.notes.end() ? 0 : std::strtoll(before->second.c_str(), nullptr, 10);
+    model.notes["scans_seen"] = std::to_string(earlier + step_ * settings_.scans_per_batch);
     model.notes["training_seed"] = std::to_string(settings_.seed);
     if (!settings_.output.empty()) {
       model.save(settings_.output);
       const std::string stem = settings_.output.substr(0, settings_.output.rfind('.'));
       write_file_atomic(stem + ".csv", std::string_view(curve_to_csv(curve_)));
-      write_file_atomic(stem + ".svg", std::string_view(curve_to_svg(curve_, std::string(file_name(settings_.output)))));
+      write_file_atomic(stem + ".svg",
+                        std::string_view(curve_to_svg(curve_, std::string(file_name(settings_.output)))));
     }
     return result(false, validation);
   }
@@ -230,7 +249,8 @@ class Run {
 }  // namespace
 
 RunResult run_training(const Model& start, const RunSettings& settings, const RunCallbacks& callbacks) {
-  RAREFY_CHECK(settings.steps >= 1 || settings.time_budget > 0.0, UsageError, "the number of steps must be positive, got {}", settings.steps);
+  RAREFY_CHECK(settings.steps >= 1 || settings.time_budget > 0.0, UsageError,
+               "the number of steps must be positive, got {}", settings.steps);
   RAREFY_CHECK(!settings.data.empty(), UsageError, "there is no folder to train on");
   return Run(start, settings, callbacks).run();
 }

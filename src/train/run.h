@@ -21,8 +21,9 @@ struct RunSettings {
   std::int64_t steps = 1000;
   double time_budget = 0.0;  ///< seconds; > 0: the schedule follows the clock, and the run ends when the time is over
   int scans_per_batch = 1;
-  double rate = 3e-3, warm_up = 0.05, final_rate = 0.01;  ///< largest learning rate; share of the run; share of the largest
-  bool balance_classes = true;   ///< cross entropy weighted with 1 / sqrt(share of the class)
+  double rate = 3e-3, warm_up = 0.05,
+         final_rate = 0.01;     ///< largest learning rate; share of the run; share of the largest
+  bool balance_classes = true;  ///< cross entropy weighted with 1 / sqrt(share of the class)
   LearnerOptions learner;
   AugmentOptions augment;
   std::uint64_t seed = 1;
@@ -36,10 +37,11 @@ struct RunSettings {
 /// One progress report.
 struct RunReport {
   CurvePoint point;
-  std::int64_t steps = 0;         ///< of the whole run; 0 when the time decides
+  std::int64_t steps = 0;  ///< of the whole run; 0 when the time decides
   double scans_per_second = 0.0;
   double seconds_left = 0.0;
-  double wait_ms = 0.0, make_ms = 0.0;  ///< per step: waiting for the batch, and what making it took (on its own thread)
+  double wait_ms = 0.0,
+         make_ms = 0.0;  ///< per step: waiting for the batch, and what making it took (on its own thread)
   double forward_ms = 0.0, loss_ms = 0.0, backward_ms = 0.0, update_ms = 0.0;
 };
 
@@ -58,8 +60,9 @@ struct RunResult {
   std::vector<CurvePoint> curve;
 };
 
-/// Trains `start` (fresh or pretrained; needs a pipeline). Without a time budget the result is a function of model, data and
-/// settings, for one number of threads; killed at any moment and started again, the run ends with the same bits.
+/// Trains `start` (fresh or pretrained; needs a pipeline). Without a time budget the result is a function of model,
+/// data and settings, for one number of threads; killed at any moment and started again, the run ends with the same
+/// bits.
 /// @throws UsageError (also: the checkpoint belongs to other settings), InputError, IoError
 RunResult run_training(const Model& start, const RunSettings& settings, const RunCallbacks& callbacks);
 

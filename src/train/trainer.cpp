@@ -1,9 +1,8 @@
-#include "rarefy/train.h"
-
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "rarefy/train.h"
 #include "train/batches.h"
 #include "train/learner.h"
 #include "train/torch_executor.h"
@@ -12,8 +11,10 @@ namespace rarefy::train {
 
 struct Trainer::Impl {
   Impl(const Model& model, const TrainerOptions& options)
-      : executor(make_torch_executor(options.threads)), learner(model, learner_options(options), *executor),
-        rate(options.learning_rate), average(options.average > 0.0) {
+      : executor(make_torch_executor(options.threads)),
+        learner(model, learner_options(options), *executor),
+        rate(options.learning_rate),
+        average(options.average > 0.0) {
     for (const GraphOutput& output : model.graph().outputs())
       if (output.name == options.output) value = output.value;
   }
@@ -37,10 +38,12 @@ struct Trainer::Impl {
     const Node& input = graph.nodes()[static_cast<std::size_t>(graph.inputs()[0])];
     const auto given = static_cast<std::int64_t>(labels.size());
     const std::int64_t expected = batch.features[static_cast<std::size_t>(input.outputs[1])].rows;
-    RAREFY_CHECK(given == expected, ShapeError, "there are {} labels for the {} rows of input '{}'", given, expected, input.name);
+    RAREFY_CHECK(given == expected, ShapeError, "there are {} labels for the {} rows of input '{}'", given, expected,
+                 input.name);
     if (input.op == "input_points") return row_labels(graph, batch, value, labels);
     RAREFY_CHECK(graph.type(value).space == input.outputs[0], UsageError,
-                 "the trained output does not live on the sites of input '{}': there are no labels for its rows", input.name);
+                 "the trained output does not live on the sites of input '{}': there are no labels for its rows",
+                 input.name);
     std::vector<std::uint8_t> sorted(labels.begin(), labels.end());
     const auto& order = batch.order[0];
     for (std::size_t i = 0; i < order.size(); ++i) sorted[i] = labels[static_cast<std::size_t>(order[i])];

@@ -33,16 +33,19 @@ void expect_close(const TensorView& expected, const at::Tensor& found, double re
     const at::Tensor labels = found.contiguous();
     for (std::int64_t r = 0; r < expected.rows; ++r)
       for (std::int64_t c = 0; c < expected.cols; ++c)
-        ASSERT_EQ(labels.data_ptr<std::uint8_t>()[r * expected.cols + c], expected.matrix<std::uint8_t>()(r, c)) << what << " row " << r;
+        ASSERT_EQ(labels.data_ptr<std::uint8_t>()[r * expected.cols + c], expected.matrix<std::uint8_t>()(r, c))
+            << what << " row " << r;
     return;
   }
   const at::Tensor plain = found.detach().contiguous();
   double scale = 0.0;
   for (std::int64_t r = 0; r < expected.rows; ++r)
-    for (std::int64_t c = 0; c < expected.cols; ++c) scale = std::max(scale, std::abs(static_cast<double>(expected.matrix<float>()(r, c))));
+    for (std::int64_t c = 0; c < expected.cols; ++c)
+      scale = std::max(scale, std::abs(static_cast<double>(expected.matrix<float>()(r, c))));
   for (std::int64_t r = 0; r < expected.rows; ++r)
     for (std::int64_t c = 0; c < expected.cols; ++c)
-      ASSERT_NEAR(plain.data_ptr<float>()[r * expected.cols + c], expected.matrix<float>()(r, c), relative * scale) << what << " row " << r;
+      ASSERT_NEAR(plain.data_ptr<float>()[r * expected.cols + c], expected.matrix<float>()(r, c), relative * scale)
+          << what << " row " << r;
 }
 
 /// sum of outputs times fixed random numbers, in double.
@@ -83,8 +86,8 @@ void expect_gradients(const Graph& graph, const Weights& weights, const Inputs& 
       size += term * term;
     }
     const at::Tensor before = p.value.clone();
-    // A kink of an activation between the three points changes the quotient by half of the second difference. Large steps
-    // meet more kinks and more curvature, small ones more rounding: one of them must agree.
+    // A kink of an activation between the three points changes the quotient by half of the second difference. Large
+    // steps meet more kinks and more curvature, small ones more rounding: one of them must agree.
     const double middle = weighted_sum(run(), seed);
     double best = std::numeric_limits<double>::infinity();
     std::string found;
@@ -99,7 +102,8 @@ void expect_gradients(const Graph& graph, const Weights& weights, const Inputs& 
       best = std::min(best, excess);
     }
     p.value.copy_(before);
-    EXPECT_LE(best, 0.03 * std::sqrt(size) + 2e-2) << "parameter " << p.name << ": gradient " << expected << ", quotient " << found;
+    EXPECT_LE(best, 0.03 * std::sqrt(size) + 2e-2)
+        << "parameter " << p.name << ": gradient " << expected << ", quotient " << found;
   }
 }
 
@@ -140,7 +144,8 @@ std::vector<std::string> op_names() {
   for (const auto& [name, unused] : OpSet::builtin().all()) names.push_back(name);
   return names;
 }
-INSTANTIATE_TEST_SUITE_P(Ops, TrainConformance, testing::ValuesIn(op_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Ops, TrainConformance, testing::ValuesIn(op_names()),
+                         [](const auto& info) { return info.param; });
 
 /// Gradients with respect to inputs: a linear layer before the op sees them.
 class InputGradient : public testing::TestWithParam<std::string> {
@@ -150,13 +155,15 @@ class InputGradient : public testing::TestWithParam<std::string> {
     if (kind == "submanifold") return b.conv(x, {.channels = channels, .kernel = {3}, .bias = true});
     if (kind == "dilated") return b.conv(x, {.channels = channels, .kernel = {3}, .dilation = {2}});
     if (kind == "strided") return b.conv(x, {.channels = channels, .kernel = {3}, .stride = {2}});
-    if (kind == "padded") return b.conv(x, {.channels = channels, .kernel = {3}, .stride = {2}, .padding = {1}, .rule = Rule::padded});
+    if (kind == "padded")
+      return b.conv(x, {.channels = channels, .kernel = {3}, .stride = {2}, .padding = {1}, .rule = Rule::padded});
     if (kind == "transposed") {
       const ValueId coarse = b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}});
       return b.conv_transposed(coarse, x, {.channels = channels, .kernel = {2}, .stride = {2}});
     }
     if (kind == "generative")
-      return b.conv_generative(b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}}), {.channels = channels, .kernel = {2}, .stride = {2}});
+      return b.conv_generative(b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}}),
+                               {.channels = channels, .kernel = {2}, .stride = {2}});
     if (kind == "linear") return b.linear(x, channels);
     if (kind == "batch_norm") return b.batch_norm(x);
     if (kind == "batch_norm_relu") return b.relu(b.batch_norm(x));
@@ -165,7 +172,9 @@ class InputGradient : public testing::TestWithParam<std::string> {
       return b.relu(b.add_values(b.batch_norm(b.linear(x, 7)), b.batch_norm(b.linear(x, 7))));
     if (kind == "concat") return b.concat({x, b.linear(x, channels), x});
     if (kind == "same_twice") return b.add_values(x, x);
-    return b.add(kind, OpSet::builtin().at(kind).inputs.size() == 2 ? std::vector<ValueId>{x, b.linear(x, b.type(x).channels)} : std::vector<ValueId>{x})[0];
+    return b.add(kind, OpSet::builtin().at(kind).inputs.size() == 2
+                           ? std::vector<ValueId>{x, b.linear(x, b.type(x).channels)}
+                           : std::vector<ValueId>{x})[0];
   }
 };
 
@@ -174,7 +183,8 @@ TEST_P(InputGradient, equals_finite_differences) {
     for (const OpExample& data : OpSet::builtin().at("linear").examples(rng.bits())) {
       const Node& input = data.graph.nodes()[static_cast<std::size_t>(data.graph.inputs()[0])];
       Builder b;
-      const ValueId x = b.sparse_input(input.integer("channels"), static_cast<int>(input.integer("dims")), {1}, data.inputs[0].name);
+      const ValueId x =
+          b.sparse_input(input.integer("channels"), static_cast<int>(input.integer("dims")), {1}, data.inputs[0].name);
       Rng choice = rng.fork(1);
       b.output("y", apply(GetParam(), b, b.linear(x, choice.integer(1, 20), true, "first"), choice));
       const Graph graph = b.build();
@@ -184,9 +194,10 @@ TEST_P(InputGradient, equals_finite_differences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InputGradient,
-                         testing::Values("submanifold", "dilated", "strided", "padded", "transposed", "generative", "linear", "batch_norm",
-                                         "batch_norm_relu", "residual", "residual_of_norms", "concat", "same_twice", "relu",
-                                         "leaky_relu", "sigmoid", "tanh", "scale", "add", "mul"),
+                         testing::Values("submanifold", "dilated", "strided", "padded", "transposed", "generative",
+                                         "linear", "batch_norm", "batch_norm_relu", "residual", "residual_of_norms",
+                                         "concat", "same_twice", "relu", "leaky_relu", "sigmoid", "tanh", "scale",
+                                         "add", "mul"),
                          [](const auto& info) { return info.param; });
 
 TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
@@ -195,7 +206,8 @@ TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
       const Scan scan = test::tiny_scan(rng.bits(), 300);
       Builder b;
       const ValueId points = b.points(4);
-      const auto voxels = b.voxelize(points, {.voxel_size = {1, 1, 1}, .crop_min = {-5, -9, -9}, .crop_max = {9, 9, 9}});
+      const auto voxels =
+          b.voxelize(points, {.voxel_size = {1, 1, 1}, .crop_min = {-5, -9, -9}, .crop_max = {9, 9, 9}});
       const ValueId features = b.linear(points, 6, true, "points.linear");
       const ValueId y = b.conv(b.reduce(features, voxels.index, reduction), {.channels = 4});
       b.output("y", b.gather(y, voxels.index, 0.5));
@@ -246,7 +258,9 @@ TEST(GraphModule, empty_input_forward_and_backward) {
     EXPECT_EQ(logits.size(1), 19);
     logits.backward(at::zeros({0, 19}));
     for (const auto& p : module.parameters())
-      if (p.trainable && p.value.grad().defined()) { EXPECT_EQ(p.value.grad().abs().sum().item<float>(), 0.0f) << p.name; }
+      if (p.trainable && p.value.grad().defined()) {
+        EXPECT_EQ(p.value.grad().abs().sum().item<float>(), 0.0f) << p.name;
+      }
   }
 }
 

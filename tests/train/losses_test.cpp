@@ -27,13 +27,15 @@ Case random_case(Rng& rng) {
   for (std::int64_t i = 0; i < c.rows; ++i)
     c.labels.push_back(rng.chance(0.2) ? kIgnoredLabel : static_cast<std::uint8_t>(rng.integer(0, c.classes - 1)));
   if (rng.chance(0.5))
-    for (std::int64_t i = 0; i < c.classes; ++i) c.options.class_weights.push_back(static_cast<float>(rng.uniform(0.2, 3)));
+    for (std::int64_t i = 0; i < c.classes; ++i)
+      c.options.class_weights.push_back(static_cast<float>(rng.uniform(0.2, 3)));
   c.options.cross_entropy = rng.uniform(0, 2);
   c.options.lovasz = rng.chance(0.3) ? 0.0 : rng.uniform(0.1, 2);
   return c;
 }
 
-/// Jaccard loss of class `c` when exactly the rows in `wrong` are mispredicted: |wrong| / |{y = c} or wrong|. Equation 4.
+/// Jaccard loss of class `c` when exactly the rows in `wrong` are mispredicted: |wrong| / |{y = c} or wrong|.
+/// Equation 4.
 double jaccard_loss(const std::vector<std::uint8_t>& labels, std::uint8_t c, const std::vector<std::size_t>& wrong) {
   double united = static_cast<double>(std::count(labels.begin(), labels.end(), c));
   for (const std::size_t r : wrong) united += labels[r] == c ? 0.0 : 1.0;
@@ -83,8 +85,8 @@ TEST(SegmentationLoss, value_and_gradient_equal_the_definitions) {
     const std::vector<float> logits(c.logits.begin(), c.logits.end());
     std::vector<float> gradient(logits.size(), 99.0f);
     LossScratch scratch;
-    const LossValue value = segmentation_loss({logits.data(), c.rows, c.classes}, c.labels, c.options, serial_executor(), scratch,
-                                              {gradient.data(), c.rows, c.classes});
+    const LossValue value = segmentation_loss({logits.data(), c.rows, c.classes}, c.labels, c.options,
+                                              serial_executor(), scratch, {gradient.data(), c.rows, c.classes});
     EXPECT_NEAR(value.total, brute_force(c, c.logits), 1e-5);
     for (int k = 0; k < 10 && !logits.empty(); ++k) {
       const auto i = static_cast<std::size_t>(rng.integer(0, static_cast<std::int64_t>(logits.size()) - 1));
@@ -103,7 +105,8 @@ TEST(SegmentationLoss, perfect_prediction_costs_nothing) {
   const std::vector<std::uint8_t> labels{0, 1};
   std::vector<float> gradient(4);
   LossScratch scratch;
-  const LossValue v = segmentation_loss({logits.data(), 2, 2}, labels, {}, serial_executor(), scratch, {gradient.data(), 2, 2});
+  const LossValue v =
+      segmentation_loss({logits.data(), 2, 2}, labels, {}, serial_executor(), scratch, {gradient.data(), 2, 2});
   EXPECT_NEAR(v.total, 0.0, 1e-6);
 }
 
@@ -113,11 +116,14 @@ TEST(SegmentationLoss, same_bits_for_any_number_of_threads) {
   std::vector<float> logits;
   std::vector<std::uint8_t> labels;
   for (std::int64_t i = 0; i < rows * classes; ++i) logits.push_back(static_cast<float>(rng.normal()));
-  for (std::int64_t i = 0; i < rows; ++i) labels.push_back(rng.chance(0.1) ? kIgnoredLabel : static_cast<std::uint8_t>(rng.integer(0, 18)));
+  for (std::int64_t i = 0; i < rows; ++i)
+    labels.push_back(rng.chance(0.1) ? kIgnoredLabel : static_cast<std::uint8_t>(rng.integer(0, 18)));
   const auto run = [&](Executor& executor) {
     std::vector<float> gradient(logits.size());
     LossScratch scratch;
-    const double total = segmentation_loss({logits.data(), rows, classes}, labels, {}, executor, scratch, {gradient.data(), rows, classes}).total;
+    const double total = segmentation_loss({logits.data(), rows, classes}, labels, {}, executor, scratch,
+                                           {gradient.data(), rows, classes})
+                             .total;
     return std::pair(total, gradient);
   };
   const auto pool = make_thread_pool(4);
@@ -129,7 +135,9 @@ TEST(SegmentationLoss, a_wrong_label_is_named) {
   const std::vector<std::uint8_t> labels{7};
   std::vector<float> gradient(2);
   LossScratch scratch;
-  EXPECT_THROW(segmentation_loss({logits.data(), 1, 2}, labels, {}, serial_executor(), scratch, {gradient.data(), 1, 2}), UsageError);
+  EXPECT_THROW(
+      segmentation_loss({logits.data(), 1, 2}, labels, {}, serial_executor(), scratch, {gradient.data(), 1, 2}),
+      UsageError);
 }
 
 TEST(BalancedWeights, rare_classes_weigh_more_and_the_mean_is_one) {

@@ -46,15 +46,16 @@ TEST(RowLabels, voxels_take_the_most_frequent_label_of_their_points) {
     batch.intensity.push_back(0.0f);
     batch.labels.push_back(label);
   };
-  point(0.1f, 3), point(0.2f, 3), point(0.3f, 1);                              // 3 wins
-  point(0.6f, 5), point(0.7f, 2);                                             // a tie: the lowest
-  point(1.1f, kIgnored), point(1.2f, kIgnored), point(1.3f, 4);               // ignored points do not vote
-  point(1.6f, kIgnored);                                                      // nobody votes
+  point(0.1f, 3), point(0.2f, 3), point(0.3f, 1);                // 3 wins
+  point(0.6f, 5), point(0.7f, 2);                                // a tie: the lowest
+  point(1.1f, kIgnored), point(1.2f, kIgnored), point(1.3f, 4);  // ignored points do not vote
+  point(1.6f, kIgnored);                                         // nobody votes
   batch.sample_begin = {0, batch.size()};
   batch.has_intensity = {1};
   Prepared prepared;
   prepare_points(preparer, *model.pipeline(), batch, serial_executor(), prepared);
-  EXPECT_EQ(row_labels(model.graph(), prepared, logits_of(model.graph()), batch.labels), (std::vector<std::uint8_t>{3, 2, 4, kIgnored}));
+  EXPECT_EQ(row_labels(model.graph(), prepared, logits_of(model.graph()), batch.labels),
+            (std::vector<std::uint8_t>{3, 2, 4, kIgnored}));
 }
 
 TEST(BatchMaker, batches_are_functions_of_their_number_and_epochs_are_permutations) {
@@ -66,10 +67,21 @@ TEST(BatchMaker, batches_are_functions_of_their_number_and_epochs_are_permutatio
   const auto maker = [&](bool shuffle) {
     BatchOptions options;
     options.seed = 3;
-    options.augment = {.rotate = 0, .flip_x = 0, .flip_y = 0, .scale_min = 1, .scale_max = 1, .translate = 0, .jitter = 0, .drop_points = 0,
-                       .drop_intensity = 0, .intensity_scale = 0, .swap_sector = 0, .rotate_paste = 0};
+    options.augment = {.rotate = 0,
+                       .flip_x = 0,
+                       .flip_y = 0,
+                       .scale_min = 1,
+                       .scale_max = 1,
+                       .translate = 0,
+                       .jitter = 0,
+                       .drop_points = 0,
+                       .drop_intensity = 0,
+                       .intensity_scale = 0,
+                       .swap_sector = 0,
+                       .rotate_paste = 0};
     options.shuffle_and_augment = shuffle;
-    return BatchMaker({source}, preparer, *model.pipeline(), label_map_of(*model.pipeline()), logits_of(model.graph()), options);
+    return BatchMaker({source}, preparer, *model.pipeline(), label_map_of(*model.pipeline()), logits_of(model.graph()),
+                      options);
   };
   const BatchMaker in_order = maker(false), shuffled = maker(true);
   std::set<std::vector<float>> all, epoch;
@@ -88,10 +100,12 @@ TEST(BatchMaker, batches_are_functions_of_their_number_and_epochs_are_permutatio
 }
 
 TEST(Prefetcher, an_error_reaches_the_caller) {
-  Prefetcher ahead([](std::int64_t step) -> TrainBatch {
-    if (step == 1) throw InputError("scan.bin: truncated");
-    return {};
-  }, 0, 5, 2);
+  Prefetcher ahead(
+      [](std::int64_t step) -> TrainBatch {
+        if (step == 1) throw InputError("scan.bin: truncated");
+        return {};
+      },
+      0, 5, 2);
   EXPECT_NO_THROW(ahead.next());
   test::expect_error<InputError>([&] { ahead.next(); }, {"scan.bin"});
 }
@@ -119,7 +133,8 @@ TEST(Checkpoint, survives_the_file_and_damage_is_found) {
 }
 
 TEST(Curve, survives_csv) {
-  const std::vector<CurvePoint> curve{{10, 20, 1.5, 1e-3, 2.5, 1.5, 1.0, 0.25, -1.0}, {20, 40, 3.0, 5e-4, 2.0, 1.25, 0.75, 0.5, 0.375}};
+  const std::vector<CurvePoint> curve{{10, 20, 1.5, 1e-3, 2.5, 1.5, 1.0, 0.25, -1.0},
+                                      {20, 40, 3.0, 5e-4, 2.0, 1.25, 0.75, 0.5, 0.375}};
   const std::string csv = curve_to_csv(curve);
   EXPECT_EQ(curve_to_csv(curve_from_csv(csv, "curve")), csv);
   EXPECT_NE(curve_to_svg(curve, "title").find("</svg>"), std::string::npos);
@@ -156,7 +171,11 @@ TEST(Trainer, empty_input_and_wrong_labels) {
   float nothing[4] = {};
   EXPECT_EQ(trainer.step({{"points", PointView{nothing, 0, 16, {0, 4, 8, 12}, {}}}}, {}), 0.0);
   const std::vector<std::uint8_t> one{0};
-  test::expect_error<ShapeError>([&] { trainer.step({{"points", PointView{nothing, 0, 16, {0, 4, 8, 12}, {}}}}, one); }, {"1 labels"});
+  test::expect_error<ShapeError>(
+      [&] {
+        trainer.step({{"points", PointView{nothing, 0, 16, {0, 4, 8, 12}, {}}}}, one);
+      },
+      {"1 labels"});
   test::expect_error<UsageError>([&] { Trainer bad(small_model(2), {.output = "nothing"}); }, {"nothing"});
 }
 
@@ -216,9 +235,25 @@ TEST(Program, killed_at_any_moment_the_run_ends_with_the_same_bits) {
   const test::TemporaryFolder folder;
   test::write_tiny_data(folder / "data", 4, 400);
   const auto arguments = [&](const std::string& name) {
-    return std::vector<std::string>{program, "--data", folder / "data", "--builder", "minkunet_small", "--width", "0.5", "--voxel", "0.5",
-                                    "--steps", "60", "--checkpoint-every", "1", "--report-every", "10", "--checkpoint-dir", folder / name,
-                                    "--out", folder / (name + ".safetensors")};
+    return std::vector<std::string>{program,
+                                    "--data",
+                                    folder / "data",
+                                    "--builder",
+                                    "minkunet_small",
+                                    "--width",
+                                    "0.5",
+                                    "--voxel",
+                                    "0.5",
+                                    "--steps",
+                                    "60",
+                                    "--checkpoint-every",
+                                    "1",
+                                    "--report-every",
+                                    "10",
+                                    "--checkpoint-dir",
+                                    folder / name,
+                                    "--out",
+                                    folder / (name + ".safetensors")};
   };
   ASSERT_EQ(status_of(launch(program, arguments("whole"))), 0);
   Rng rng(8);
@@ -243,9 +278,11 @@ TEST(Program, interrupted_it_writes_a_checkpoint_and_exits_with_130) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path().string() + "/rarefy-train";
   const test::TemporaryFolder folder;
   test::write_tiny_data(folder / "data", 2, 300);
-  const pid_t child = launch(program, {program, "--data", folder / "data", "--builder", "minkunet_small", "--voxel", "0.5", "--steps", "1000000",
-                                       "--checkpoint-every", "1", "--checkpoint-dir", folder / "run", "--out", folder / "m.safetensors"});
-  for (int i = 0; i < 3000 && !path_exists(folder / "run/checkpoint.bin"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const pid_t child = launch(program, {program, "--data", folder / "data", "--builder", "minkunet_small", "--voxel",
+                                       "0.5", "--steps", "1000000", "--checkpoint-every", "1", "--checkpoint-dir",
+                                       folder / "run", "--out", folder / "m.safetensors"});
+  for (int i = 0; i < 3000 && !path_exists(folder / "run/checkpoint.bin"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   kill(child, SIGINT);
   const int status = status_of(child);
   ASSERT_TRUE(WIFEXITED(status));

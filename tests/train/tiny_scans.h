@@ -21,9 +21,12 @@ inline Scan tiny_scan(std::uint64_t seed, std::int64_t points) {
     const double kind = rng.uniform();
     double x = rng.uniform(-8, 8), y = rng.uniform(-8, 8), z = rng.uniform(-1.8, -1.7);
     std::uint32_t label = 40;
-    if (kind < 0.2) x = rng.uniform(2, 4), y = rng.uniform(-1, 1), z = rng.uniform(-1.6, -0.4), label = 10;
-    else if (kind < 0.3) x = rng.uniform(-4.1, -4), y = rng.uniform(3, 3.1), z = rng.uniform(-1.6, 2), label = 80;
-    else if (kind < 0.5) y = rng.uniform(8.5, 9), z = rng.uniform(-1.6, 3), label = 50;
+    if (kind < 0.2)
+      x = rng.uniform(2, 4), y = rng.uniform(-1, 1), z = rng.uniform(-1.6, -0.4), label = 10;
+    else if (kind < 0.3)
+      x = rng.uniform(-4.1, -4), y = rng.uniform(3, 3.1), z = rng.uniform(-1.6, 2), label = 80;
+    else if (kind < 0.5)
+      y = rng.uniform(8.5, 9), z = rng.uniform(-1.6, 3), label = 50;
     for (const double v : {x, y, z}) scan.xyz.push_back(static_cast<float>(v));
     scan.intensity.push_back(static_cast<float>(rng.uniform()));
     scan.labels.push_back(label);

@@ -56,8 +56,8 @@ at::Tensor normalise_with_batch(const ForwardArgs& args, float epsilon) {
   at::Tensor y = empty_matrix(rows, channels);
   const bool relu = args.fusion.relu;
   batch_norm_apply(matrix(x), mean.data_ptr<float>(), variance.data_ptr<float>(), gamma.data_ptr<float>(),
-                   beta.data_ptr<float>(), epsilon, added, relu ? Activation::relu : Activation::none, 0.0f, args.executor,
-                   matrix(y));
+                   beta.data_ptr<float>(), epsilon, added, relu ? Activation::relu : Activation::none, 0.0f,
+                   args.executor, matrix(y));
   Executor* executor = &args.executor;
   const at::Tensor output = relu ? y.detach() : at::Tensor();
   return differentiable(y, inputs, [=](const at::Tensor& gradient, const std::vector<bool>& needed) {
