@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/cpu.h"
@@ -45,14 +46,16 @@ class Job {
     const auto start = Clock::now();
     scan_ = load_scan(entry_.scan, {.format = options_.format, .strict = options_.strict});
     read_ms_ = ms_since(start);
-    std::vector<RunStatistics> runs;
+    std::vector<std::pair<RunStatistics, std::vector<StepProfile>>> runs;
     for (int i = 0; i < options_.repeat; ++i) {
       const auto labels = segmenter_.run(scan_, options_.strict);
       labels_.assign(labels.begin(), labels.end());
-      runs.push_back(segmenter_.statistics());
+      runs.emplace_back(segmenter_.statistics(), segmenter_.profile());
     }
-    std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.total_ms < b.total_ms; });
-    statistics_ = runs[runs.size() / 2];
+    const auto middle = runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2);
+    std::nth_element(runs.begin(), middle, runs.end(),
+                     [](const auto& a, const auto& b) { return a.first.total_ms < b.first.total_ms; });
+    std::tie(statistics_, profile_) = *middle;
     collect_notices();
   }
 
@@ -163,9 +166,8 @@ class Job {
       truth = segmenter_.class_indices(scan_.labels.empty() ? ScanSource{{}, {entry_}}.load(0).labels : scan_.labels);
     }
     const double peak = measure_peak_gflops(cpu::allowed_isa());
-    write_file_atomic(
-        path,
-        std::string_view(make_scan_page({segmenter_, scan_, labels_, std::move(truth), short_name(), notices_, peak})));
+    write_file_atomic(path, std::string_view(make_scan_page({segmenter_, scan_, labels_, std::move(truth), statistics_,
+                                                             profile_, short_name(), notices_, peak})));
     return path;
   }
 
@@ -175,6 +177,7 @@ class Job {
   Scan scan_;
   std::vector<std::uint8_t> labels_;
   RunStatistics statistics_;
+  std::vector<StepProfile> profile_;
   double read_ms_ = 0;
   std::vector<std::string> notices_;
   std::map<std::string, std::string> written_;

@@ -29,8 +29,8 @@ std::string make_scan_page(const ScanPageInput& in) {
   r.model = file_name(s.path());
   r.cloud = {.xyz = in.scan.xyz, .intensity = in.scan.intensity, .labels = in.labels, .truth = in.truth, .classes = {}};
   for (const ClassSpec& c : s.pipeline().classes) r.cloud.classes.push_back({c.name, c.color});
-  r.statistics = s.statistics();
-  r.profile = s.profile();
+  r.statistics = in.statistics;
+  r.profile = in.profile;
   r.voxel_size = s.pipeline().voxel_size;
   if (r.statistics.voxels > 0) {
     r.sparsity =

@@ -12,6 +12,8 @@ struct ScanPageInput {
   const Scan& scan;
   std::span<const std::uint8_t> labels;
   std::vector<std::uint8_t> truth;  ///< class indices, or empty
+  const RunStatistics& statistics;  ///< of the run that is shown
+  const std::vector<StepProfile>& profile;
   std::string scan_name;
   std::vector<std::string> notices;
   double peak_gflops = 0;  ///< one core; 0 = not measured

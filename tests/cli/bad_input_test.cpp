@@ -98,8 +98,8 @@ TEST_F(Program, a_file_size_limit_leaves_the_old_file_alone) {
   ASSERT_EQ(run("segment a.bin --report page.html").code, 0);
   const auto size = std::filesystem::file_size(path("page.html"));
   const auto before = listing();
-  const Result result = shell("trap '' XFSZ; ulimit -f 8; exec " RAREFY_PROGRAM
-                            " segment a.bin --report page.html >/dev/null");
+  const Result result =
+      shell("trap '' XFSZ; ulimit -f 8; exec " RAREFY_PROGRAM " segment a.bin --report page.html >/dev/null");
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.err, HasSubstr("rarefy: page.html"));
   EXPECT_EQ(std::filesystem::file_size(path("page.html")), size);
