@@ -35,4 +35,9 @@ add_test(NAME downstream.installed_tree COMMAND ${CMAKE_COMMAND} -DBUILD=${CMAKE
   -DCXX=${CMAKE_CXX_COMPILER} -DVERSION=${PROJECT_VERSION} -P ${CMAKE_CURRENT_SOURCE_DIR}/downstream/run.cmake)
 set_tests_properties(downstream.installed_tree PROPERTIES TIMEOUT 300)
 
+if(TARGET example_own_network)
+  add_test(NAME examples.own_network COMMAND example_own_network WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+  set_tests_properties(examples.own_network PROPERTIES TIMEOUT 120)
+endif()
+
 add_subdirectory(cli)
