@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/json_read.h"
 
 namespace rarefy {
 namespace {
@@ -49,7 +50,7 @@ Json attribute_to_json(const Attribute& attribute) {
 Attribute attribute_from_json(const Json& json, const std::string& where, const std::string& node,
                               const std::string& key) {
   if (json.is_boolean()) return static_cast<std::int64_t>(json.get<bool>());
-  if (json.is_number_integer()) return json.get<std::int64_t>();
+  if (json.is_number_integer()) return read_integer<std::int64_t>(json, where, "attribute '" + key + "'");
   if (json.is_number_float()) return json.get<double>();
   if (json.is_string()) return json.get<std::string>();
   if (json.is_array()) {
@@ -58,7 +59,7 @@ Attribute attribute_from_json(const Json& json, const std::string& where, const 
       integers = integers && item.is_number_integer();
       numbers = numbers && item.is_number();
     }
-    if (integers) return json.get<std::vector<std::int64_t>>();
+    if (integers) return read_integers<std::int64_t>(json, where, "attribute '" + key + "'");
     if (numbers) return json.get<std::vector<double>>();
   }
   fail<InputError>("{}: node '{}': attribute '{}' must be a number, a text or a list of numbers", where, node, key);
@@ -98,11 +99,15 @@ Json parameter_to_json(const ParameterRef& ref) {
   return {{"name", ref.name}, {"view", slices}};
 }
 
-ParameterRef parameter_from_json(const Json& json) {
+ParameterRef parameter_from_json(const Json& json, const std::string& where) {
   if (json.is_string()) return {json.get<std::string>(), {}};
   ParameterRef ref{json.at("name").get<std::string>(), {}};
-  for (const Json& slice : json.at("view"))
-    ref.view.slices.push_back({slice.at(0).get<std::int64_t>(), slice.at(1).get<std::int64_t>()});
+  for (const Json& slice : json.at("view")) {
+    const auto range = read_integers<std::int64_t>(slice, where, "a view");
+    RAREFY_CHECK(range.size() == 2, InputError, "{}: a view of '{}' has a range of {} numbers, expected 2", where,
+                 ref.name, range.size());
+    ref.view.slices.push_back({range[0], range[1]});
+  }
   return ref;
 }
 
@@ -127,7 +132,7 @@ void add_node(GraphBuilder& builder, const Json& json, const OpSet& ops, const s
       attributes[key] = attribute_from_json(value, where, name, key);
   std::vector<ParameterRef> parameters;
   if (json.contains("parameters"))
-    for (const Json& parameter : json.at("parameters")) parameters.push_back(parameter_from_json(parameter));
+    for (const Json& parameter : json.at("parameters")) parameters.push_back(parameter_from_json(parameter, where));
   made[name] = builder.add(op, std::move(inputs), std::move(attributes), name, std::move(parameters));
 }
 
@@ -155,7 +160,7 @@ std::string graph_to_json(const Graph& graph) {
 Graph graph_from_json(const std::string& text, const OpSet& ops, const std::string& where) {
   const Json json = parse_strict(text, where, "the graph");
   return guarded(where, "the graph", [&] {
-    const auto version = json.at("version").get<std::int64_t>();
+    const auto version = read_integer<std::int64_t>(json.at("version"), where, "the version");
     RAREFY_CHECK(version <= kGraphVersion, UnsupportedError,
                  "{}: the graph has version {}, this rarefy reads up to {}: update rarefy", where, version,
                  kGraphVersion);
@@ -192,7 +197,7 @@ std::string pipeline_to_json(const Pipeline& p) {
 Pipeline pipeline_from_json(const std::string& text, const std::string& where) {
   const Json json = parse_strict(text, where, "the pipeline");
   return guarded(where, "the pipeline", [&] {
-    const auto version = json.at("version").get<std::int64_t>();
+    const auto version = read_integer<std::int64_t>(json.at("version"), where, "the version");
     RAREFY_CHECK(version == 1, UnsupportedError,
                  "{}: the pipeline has version {}, this rarefy reads version 1: update rarefy", where, version);
     Pipeline p;
@@ -204,9 +209,13 @@ Pipeline pipeline_from_json(const std::string& text, const std::string& where) {
     for (const Json& f : json.at("features"))
       p.features.push_back({f.at("name").get<std::string>(), f.at("unit").get<std::string>(),
                             f.at("offset").get<double>(), f.at("scale").get<double>(), f.value("missing", 0.0)});
-    for (const Json& c : json.at("classes"))
-      p.classes.push_back({c.at("name").get<std::string>(), c.at("raw_id").get<std::int64_t>(),
-                           c.at("color").get<std::array<std::uint8_t, 3>>()});
+    for (const Json& c : json.at("classes")) {
+      const auto color = read_integers<std::uint8_t>(c.at("color"), where, "a colour");
+      RAREFY_CHECK(color.size() == 3, InputError, "{}: a colour has {} numbers, expected 3", where, color.size());
+      p.classes.push_back({c.at("name").get<std::string>(),
+                           read_integer<std::int64_t>(c.at("raw_id"), where, "raw_id"),
+                           {color[0], color[1], color[2]}});
+    }
     p.label_map = json.at("label_map").get<std::string>();
     RAREFY_CHECK(p.classes.size() <= 255, InputError, "{}: the pipeline has {} classes, a label holds up to 255", where,
                  p.classes.size());
@@ -240,8 +249,8 @@ FileHeader header_from_json(const std::string& text, const std::string& where) {
       TensorEntry entry;
       entry.name = key;
       entry.dtype = dtype_from_name(value.at("dtype").get<std::string>(), where, key);
-      entry.shape = value.at("shape").get<std::vector<std::int64_t>>();
-      const auto offsets = value.at("data_offsets").get<std::vector<std::uint64_t>>();
+      entry.shape = read_integers<std::int64_t>(value.at("shape"), where, "a shape");
+      const auto offsets = read_integers<std::uint64_t>(value.at("data_offsets"), where, "data_offsets");
       RAREFY_CHECK(offsets.size() == 2, InputError, "{}: tensor '{}': data_offsets has {} entries, expected 2", where,
                    key, offsets.size());
       entry.begin = offsets[0];

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/json_read.h"
 
 namespace rarefy {
 namespace {
@@ -86,10 +87,10 @@ TrivialBaseline TrivialBaseline::from_json(std::string_view text, const std::str
                  json.at("format").dump());
     RAREFY_CHECK(json.at("version") == kVersion, InputError, "{}: version {}, expected {}", file,
                  json.at("version").dump(), kVersion);
-    const int classes = json.at("classes").get<int>();
+    const int classes = read_integer<int>(json.at("classes"), file, "classes");
     RAREFY_CHECK(classes >= 1 && classes < kIgnored, InputError, "{}: {} classes, expected 1 to 254", file, classes);
     TrivialBaseline baseline(classes);
-    auto counts = json.at("counts").get<std::vector<std::int64_t>>();
+    auto counts = read_integers<std::int64_t>(json.at("counts"), file, "counts");
     RAREFY_CHECK(counts.size() == baseline.counts_.size() &&
                      std::all_of(counts.begin(), counts.end(), [](std::int64_t n) { return n >= 0; }),
                  InputError, "{}: {} counts, expected {} that are not negative", file, counts.size(),
