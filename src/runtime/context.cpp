@@ -197,7 +197,8 @@ void Context::Impl::fill_outputs(std::vector<Outputs::Entry>& entries) {
     Outputs::Entry& entry = entries[o];
     entry.name = wanted[o].name;
     entry.coords = nullptr;
-    const runtime::SpaceValue* space = type.space >= 0 ? geometry.spaces[at(type.space)].get() : nullptr;
+    // Every kind of value lives on a space; a map's is the one that it reads.
+    const runtime::SpaceValue* space = geometry.spaces[at(type.space)].get();
     switch (type.kind) {
       case ValueKind::features:
         entry.view = features[at(wanted[o].value)];
@@ -214,7 +215,7 @@ void Context::Impl::fill_outputs(std::vector<Outputs::Entry>& entries) {
         fail<UnsupportedError>("output '{}' is a kernel map: only features, indices and spaces can be read",
                                entry.name);
     }
-    if (space != nullptr && space->coords != nullptr) {
+    if (space->coords != nullptr) {
       entry.coord_cols = 1 + space->coords->dims;
       coords[o].resize(static_cast<std::size_t>(space->rows * entry.coord_cols));
       write_coords(*space->coords, coords[o].data());
