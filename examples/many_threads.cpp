@@ -29,7 +29,8 @@ std::vector<float> made_up_scan() {
 rarefy::Model load_or_build(int argc, char** argv) {
   if (argc > 1) return rarefy::Model::load(argv[1]);
   const rarefy::Pipeline pipeline = rarefy::models::semantic_kitti_pipeline(0.1);
-  const rarefy::Graph graph = rarefy::models::at("minkunet_small").build({.width = 1.0, .classes = 19, .pipeline = pipeline});
+  const rarefy::Graph graph =
+      rarefy::models::at("minkunet_small").build({.width = 1.0, .classes = 19, .pipeline = pipeline});
   return {graph, rarefy::initial_weights(graph, 1), pipeline};
 }
 

@@ -22,10 +22,11 @@ int main(int argc, char** argv) {
     const std::int64_t stride_bytes = 16;
     const auto count = static_cast<std::int64_t>(bytes.size()) / stride_bytes;
 
-    auto model = rarefy::Model::load(argv[1]);         // immutable, shared between threads
-    rarefy::Session session(model, {.threads = 2});    // one per calling thread
-    rarefy::PointView scan{data, count, stride_bytes, {.x = 0, .y = 4, .z = 8, .intensity = 12}, {}};  // any layout, no copy
-    auto labels = session.run({{"points", scan}})["labels"].as<std::uint8_t>();  // one per point
+    auto model = rarefy::Model::load(argv[1]);       // immutable, shared between threads
+    rarefy::Session session(model, {.threads = 2});  // one per calling thread
+    rarefy::PointView scan{
+        data, count, stride_bytes, {.x = 0, .y = 4, .z = 8, .intensity = 12}, {}};  // any layout, no copy
+    auto labels = session.run({{"points", scan}})["labels"].as<std::uint8_t>();     // one per point
 
     std::array<std::int64_t, 256> counts{};
     for (const std::uint8_t label : labels) ++counts[label];

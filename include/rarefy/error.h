@@ -20,7 +20,8 @@ class RAREFY_API UsageError : public Error {
   using Error::Error;
 };
 
-/// Input data are damaged or do not have the declared form. The message starts with the file, and the position if known.
+/// Input data are damaged or do not have the declared form. The message starts with the file, and the position if
+/// known.
 class RAREFY_API InputError : public Error {
  public:
   using Error::Error;

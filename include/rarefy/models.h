@@ -16,9 +16,9 @@ namespace rarefy::models {
 
 /// What every builder understands; a builder says in its doc which fields it uses.
 struct ModelOptions {
-  double width = 1.0;        ///< factor on all channel counts
+  double width = 1.0;  ///< factor on all channel counts
   std::int64_t classes = 19;
-  Pipeline pipeline = {};    ///< voxel size, features, classes
+  Pipeline pipeline = {};  ///< voxel size, features, classes
 };
 
 /// A builder and what it says of itself.

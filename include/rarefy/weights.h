@@ -22,7 +22,7 @@ class RAREFY_API Tensor {
 
   Dtype dtype() const { return dtype_; }
   const std::vector<std::int64_t>& shape() const { return shape_; }
-  std::int64_t size() const;   ///< number of elements
+  std::int64_t size() const;  ///< number of elements
   std::int64_t bytes() const { return size() * size_of(dtype_); }
   const void* data() const { return data_.get(); }
   /// Writable memory; copied first when another Tensor shares it.
@@ -75,7 +75,8 @@ class RAREFY_API Weights {
   void set(std::string name, Tensor tensor);
   void erase(std::string_view name);
   const std::map<std::string, Tensor, std::less<>>& all() const { return tensors_; }
-  /// The referenced values, materialised: the tensor itself, or a copy of the view. @throws ShapeError when the view leaves it.
+  /// The referenced values, materialised: the tensor itself, or a copy of the view. @throws ShapeError when the view
+  /// leaves it.
   Tensor resolve(const ParameterRef& ref) const;
 
  private:

@@ -28,10 +28,10 @@ std::uint32_t crc32(std::span<const std::uint8_t> bytes, std::uint32_t crc) {
   std::size_t i = 0;
   for (; i + 8 <= bytes.size(); i += 8) {
     const std::uint8_t* p = bytes.data() + i;
-    c ^= static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 | static_cast<std::uint32_t>(p[2]) << 16 |
-         static_cast<std::uint32_t>(p[3]) << 24;
-    c = kTables[7][c & 255u] ^ kTables[6][(c >> 8) & 255u] ^ kTables[5][(c >> 16) & 255u] ^ kTables[4][c >> 24] ^ kTables[3][p[4]] ^
-        kTables[2][p[5]] ^ kTables[1][p[6]] ^ kTables[0][p[7]];
+    c ^= static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
+         static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
+    c = kTables[7][c & 255u] ^ kTables[6][(c >> 8) & 255u] ^ kTables[5][(c >> 16) & 255u] ^ kTables[4][c >> 24] ^
+        kTables[3][p[4]] ^ kTables[2][p[5]] ^ kTables[1][p[6]] ^ kTables[0][p[7]];
   }
   for (; i < bytes.size(); ++i) c = kTables[0][(c ^ bytes[i]) & 255u] ^ (c >> 8);
   return ~c;

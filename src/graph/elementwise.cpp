@@ -12,8 +12,8 @@ Inferred infer_binary(const InferArgs& args) {
   const ValueType& a = require_features(args, 0);
   const ValueType& b = require_features(args, 1);
   require_space(args, 1, a.space, args.producers[0]);
-  RAREFY_CHECK(a.channels == b.channels, ShapeError, "node '{}' ({}): {} has {} channels, {} has {}", args.node.name, args.node.op,
-               args.producers[0], a.channels, args.producers[1], b.channels);
+  RAREFY_CHECK(a.channels == b.channels, ShapeError, "node '{}' ({}): {} has {} channels, {} has {}", args.node.name,
+               args.node.op, args.producers[0], a.channels, args.producers[1], b.channels);
   return {{a}, {}};
 }
 

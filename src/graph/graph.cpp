@@ -13,10 +13,11 @@ namespace {
 template <class T>
 const T& attribute(const Node& node, std::string_view name) {
   const auto found = node.attributes.find(name);
-  RAREFY_CHECK(found != node.attributes.end(), UsageError, "node '{}' ({}) has no attribute '{}'", node.name, node.op, name);
-  const T* value = std::get_if<T>(&found->second);
-  RAREFY_CHECK(value != nullptr, UsageError, "node '{}' ({}): attribute '{}' has another type than asked for", node.name, node.op,
+  RAREFY_CHECK(found != node.attributes.end(), UsageError, "node '{}' ({}) has no attribute '{}'", node.name, node.op,
                name);
+  const T* value = std::get_if<T>(&found->second);
+  RAREFY_CHECK(value != nullptr, UsageError, "node '{}' ({}): attribute '{}' has another type than asked for",
+               node.name, node.op, name);
   return *value;
 }
 
@@ -47,7 +48,8 @@ const Node& Graph::producer(ValueId value) const {
 
 SymbolicSize Graph::rows(ValueId value) const {
   const ValueType& t = type(value);
-  RAREFY_CHECK(t.kind != ValueKind::map, UsageError, "value %{} is a kernel map: its pairs are known only when it is built", value);
+  RAREFY_CHECK(t.kind != ValueKind::map, UsageError,
+               "value %{} is a kernel map: its pairs are known only when it is built", value);
   return {0, {{t.space, 1}}};
 }
 

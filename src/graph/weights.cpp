@@ -56,7 +56,8 @@ bool Weights::contains(std::string_view name) const { return tensors_.find(name)
 
 const Tensor& Weights::at(std::string_view name) const {
   const auto found = tensors_.find(name);
-  RAREFY_CHECK(found != tensors_.end(), UsageError, "there is no parameter '{}'{}", name, did_you_mean(name, names(*this)));
+  RAREFY_CHECK(found != tensors_.end(), UsageError, "there is no parameter '{}'{}", name,
+               did_you_mean(name, names(*this)));
   return found->second;
 }
 
@@ -74,12 +75,13 @@ Tensor Weights::resolve(const ParameterRef& ref) const {
   if (ref.view.empty()) return stored;
   const auto& shape = stored.shape();
   const auto& slices = ref.view.slices;
-  RAREFY_CHECK(slices.size() == shape.size(), ShapeError, "view of parameter '{}' has {} axes, the parameter {}", ref.name,
-               slices.size(), shape.size());
+  RAREFY_CHECK(slices.size() == shape.size(), ShapeError, "view of parameter '{}' has {} axes, the parameter {}",
+               ref.name, slices.size(), shape.size());
   std::vector<std::int64_t> extents;
   for (std::size_t a = 0; a < shape.size(); ++a) {
     RAREFY_CHECK(slices[a].begin >= 0 && slices[a].begin <= slices[a].end && slices[a].end <= shape[a], ShapeError,
-                 "view of parameter '{}': axis {} takes [{}, {}) of {}", ref.name, a, slices[a].begin, slices[a].end, shape[a]);
+                 "view of parameter '{}': axis {} takes [{}, {}) of {}", ref.name, a, slices[a].begin, slices[a].end,
+                 shape[a]);
     extents.push_back(slices[a].end - slices[a].begin);
   }
   Tensor result(stored.dtype(), extents);

@@ -30,8 +30,10 @@ std::any prepare_conv(const PrepareArgs& args) {
     state->bias.resize(static_cast<std::size_t>(cout), 0.0f);
     std::vector<double> scale(static_cast<std::size_t>(cout));
     for (std::size_t c = 0; c < scale.size(); ++c) {
-      scale[c] = gamma.as<float>()[c] / std::sqrt(static_cast<double>(variance.as<float>()[c]) + norm.number("epsilon"));
-      state->bias[c] = static_cast<float>((state->bias[c] - static_cast<double>(mean.as<float>()[c])) * scale[c] + beta.as<float>()[c]);
+      scale[c] =
+          gamma.as<float>()[c] / std::sqrt(static_cast<double>(variance.as<float>()[c]) + norm.number("epsilon"));
+      state->bias[c] = static_cast<float>((state->bias[c] - static_cast<double>(mean.as<float>()[c])) * scale[c] +
+                                          beta.as<float>()[c]);
     }
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<float>(values[i] * scale[i % static_cast<std::size_t>(cout)]);

@@ -33,7 +33,8 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   impl.layout = runtime::make_layout(graph, impl.steps, options.share_memory);
   for (runtime::Step& step : impl.steps)
     if (step.op->prepare)
-      step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], impl.model.weights(), step.fusion, *impl.variant});
+      step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], impl.model.weights(),
+                                     step.fusion, *impl.variant});
   return plan;
 }
 
@@ -46,7 +47,8 @@ std::string Plan::to_text() const {
     const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
     text += fmt::format("{:<40} {}", node.name, step.label);
     const runtime::Placement& place = impl_->layout.places[static_cast<std::size_t>(step.result)];
-    if (place.buffer >= 0) text += fmt::format("  -> buffer {} column {} of {}", place.buffer, place.column, place.row_stride);
+    if (place.buffer >= 0)
+      text += fmt::format("  -> buffer {} column {} of {}", place.buffer, place.column, place.row_stride);
     text += "\n";
   }
   return text;

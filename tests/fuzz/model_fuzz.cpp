@@ -1,8 +1,8 @@
 #include "rarefy/error.h"
 #include "rarefy/model.h"
 
-/// Whatever the bytes are: a model, or an Error. The checksum would reject nearly everything, so the JSON parts are fed on
-/// their own too.
+/// Whatever the bytes are: a model, or an Error. The checksum would reject nearly everything, so the JSON parts are fed
+/// on their own too.
 #include "graph/json_io.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

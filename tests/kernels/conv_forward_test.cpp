@@ -180,8 +180,9 @@ TEST_P(ConvForward, empty_sets_lone_sites_and_rows_without_pairs) {
   epilogue.bias = bias.data();
   // no output rows; no input rows; no pairs; one site
   for (const auto& [in_rows, out_rows] : {std::pair{0, 0}, {5, 0}, {0, 300}, {1, 1}}) {
-    const KernelMap map = oracle::make_map(
-        in_rows == 1 ? std::vector<oracle::ConvPair>{{0, 0, 13}} : std::vector<oracle::ConvPair>{}, in_rows, out_rows, 27);
+    const KernelMap map =
+        oracle::make_map(in_rows == 1 ? std::vector<oracle::ConvPair>{{0, 0, 13}} : std::vector<oracle::ConvPair>{},
+                         in_rows, out_rows, 27);
     Guarded x(in_rows, in), y(out_rows, out);
     x.normal(rng);
     const auto w = random_vector(rng, 27 * in * out);

@@ -16,6 +16,7 @@ struct Result {
   std::vector<std::int32_t> coords;
 };
 /// Every feature value of the graph by "node" (first output) or "node:i"; graph outputs by name as "=name".
-std::map<std::string, Result> run(const Graph& graph, const Weights& weights, const std::vector<OpExample::Data>& inputs);
+std::map<std::string, Result> run(const Graph& graph, const Weights& weights,
+                                  const std::vector<OpExample::Data>& inputs);
 
 }  // namespace rarefy::oracle

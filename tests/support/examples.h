@@ -26,7 +26,8 @@ inline Inputs inputs_of(const OpExample& example) {
 }
 
 /// Every element within `relative` of the largest magnitude; coordinates equal.
-inline void expect_matches(const Outputs& found, const std::string& output, const oracle::Result& expected, double relative = 1e-5) {
+inline void expect_matches(const Outputs& found, const std::string& output, const oracle::Result& expected,
+                           double relative = 1e-5) {
   const TensorView& view = found[output];
   ASSERT_EQ(view.rows, expected.rows) << output;
   ASSERT_EQ(view.cols, expected.cols) << output;
@@ -35,11 +36,13 @@ inline void expect_matches(const Outputs& found, const std::string& output, cons
   for (std::int64_t r = 0; r < view.rows; ++r)
     for (std::int64_t c = 0; c < view.cols; ++c) {
       const double value = view.dtype == Dtype::u8 ? view.matrix<std::uint8_t>()(r, c) : view.matrix<float>()(r, c);
-      ASSERT_NEAR(value, expected.values[static_cast<std::size_t>(r * view.cols + c)], relative * scale) << output << " row " << r << " column " << c;
+      ASSERT_NEAR(value, expected.values[static_cast<std::size_t>(r * view.cols + c)], relative * scale)
+          << output << " row " << r << " column " << c;
     }
   if (!expected.coords.empty()) {
     const auto coords = found.coords(output).as<std::int32_t>();
-    EXPECT_TRUE(std::equal(coords.begin(), coords.end(), expected.coords.begin(), expected.coords.end())) << output << ": coordinates differ";
+    EXPECT_TRUE(std::equal(coords.begin(), coords.end(), expected.coords.begin(), expected.coords.end()))
+        << output << ": coordinates differ";
   }
 }
 

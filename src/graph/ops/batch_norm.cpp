@@ -6,7 +6,9 @@ namespace rarefy::ops {
 OpDef batch_norm() {
   OpDef op;
   op.name = "batch_norm";
-  op.doc = "Batch normalisation over rows: running statistics at inference, those of the batch in training. Ioffe, Szegedy 2015.";
+  op.doc =
+      "Batch normalisation over rows: running statistics at inference, those of the batch in training. Ioffe, Szegedy "
+      "2015.";
   op.inputs = {"x: features"};
   op.outputs = {"y: features"};
   op.attributes = {{"epsilon", 1e-5, "added to the variance"},

@@ -13,7 +13,8 @@ OpDef downsample() {
   op.geometry = true;
   op.infer = [](const InferArgs& args) -> Inferred {
     const ValueType& in = require_kind(args, 0, ValueKind::space);
-    RAREFY_CHECK(in.dims > 0, ShapeError, "node '{}' (downsample): {} has no coordinates", args.node.name, args.producers[0]);
+    RAREFY_CHECK(in.dims > 0, ShapeError, "node '{}' (downsample): {} has no coordinates", args.node.name,
+                 args.producers[0]);
     const KernelShape kernel = kernel_shape(args.node, in.dims);
     check_kernel(kernel, to_extent(in.stride));
     ValueType out = in;

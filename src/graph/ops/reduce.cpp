@@ -17,7 +17,8 @@ OpDef reduce() {
     require_space(args, 0, index.space, "the index");
     const std::string& reduction = args.node.text("reduction");
     RAREFY_CHECK(reduction == "mean" || reduction == "first" || reduction == "max", ShapeError,
-                 "node '{}' (reduce): reduction is '{}', known are 'mean', 'first' and 'max'", args.node.name, reduction);
+                 "node '{}' (reduce): reduction is '{}', known are 'mean', 'first' and 'max'", args.node.name,
+                 reduction);
     ValueType y = x;
     y.space = index.target;
     return {{y}, {}};

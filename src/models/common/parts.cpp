@@ -19,12 +19,14 @@ PointInput add_point_input(Builder& b, const Pipeline& pipeline) {
     static const std::vector<std::string> kColumns{"x", "y", "z", "intensity"};
     std::size_t c = 0;
     while (c < kColumns.size() && kColumns[c] != feature.name) ++c;
-    RAREFY_CHECK(c < kColumns.size(), UsageError, "pipeline: feature '{}' is not one of x, y, z, intensity", feature.name);
+    RAREFY_CHECK(c < kColumns.size(), UsageError, "pipeline: feature '{}' is not one of x, y, z, intensity",
+                 feature.name);
     columns.push_back(static_cast<std::int64_t>(c));
     offset.push_back(feature.offset);
     scale.push_back(feature.scale);
   }
-  RAREFY_CHECK(!columns.empty(), UsageError, "pipeline: there are no features; semantic_kitti_pipeline() gives x, y, z, intensity");
+  RAREFY_CHECK(!columns.empty(), UsageError,
+               "pipeline: there are no features; semantic_kitti_pipeline() gives x, y, z, intensity");
   const ValueId reduced = b.reduce(input.points, input.index, pipeline.reduction);
   input.voxel_features = b.select_columns(reduced, columns, offset, scale, "features");
   return input;

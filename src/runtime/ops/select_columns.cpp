@@ -13,7 +13,8 @@ RuntimeOp select_columns() {
     for_row_blocks(x.rows, *args.executor, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r)
         for (std::size_t c = 0; c < columns.size(); ++c)
-          y(r, static_cast<std::int64_t>(c)) = (x(r, columns[c]) - static_cast<float>(offset[c])) * static_cast<float>(scale[c]);
+          y(r, static_cast<std::int64_t>(c)) =
+              (x(r, columns[c]) - static_cast<float>(offset[c])) * static_cast<float>(scale[c]);
     });
   };
   return op;
