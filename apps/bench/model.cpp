@@ -11,6 +11,7 @@
 #include "common/interrupt.h"
 #include "common/machine.h"
 #include "common/model_source.h"
+#include "common/profile_json.h"
 #include "data/formats/formats.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
@@ -46,20 +47,6 @@ std::vector<float> interleaved(const Scan& scan) {
     points[4 * i + 3] = scan.intensity.empty() ? 0.0f : scan.intensity[i];
   }
   return points;
-}
-
-Json profile_json(const std::vector<StepProfile>& profile) {
-  Json steps = Json::array();
-  for (const StepProfile& s : profile)
-    steps.push_back({{"name", s.name},
-                     {"op", s.op},
-                     {"kind", s.kind},
-                     {"variant", s.variant},
-                     {"ms", s.ms},
-                     {"macs", s.macs},
-                     {"rows", s.rows},
-                     {"pairs", s.pairs}});
-  return steps;
 }
 
 Json measure(const Options& o, const std::string& warning) {

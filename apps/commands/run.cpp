@@ -7,6 +7,7 @@
 #include "common/console.h"
 #include "common/interrupt.h"
 #include "common/model_source.h"
+#include "common/profile_json.h"
 #include "data/formats/npy_array.h"
 #include "rarefy/session.h"
 
@@ -94,21 +95,6 @@ NpyArray to_array(const std::string& name, const TensorView& view) {
       fail<UnsupportedError>("output '{}' has elements of type {}, which .npz files do not get yet", name,
                              rarefy::name(view.dtype));
   }
-}
-
-Json profile_json(const std::vector<StepProfile>& profile) {
-  Json steps = Json::array();
-  for (const StepProfile& s : profile) {
-    steps.push_back({{"name", s.name},
-                     {"op", s.op},
-                     {"kind", s.kind},
-                     {"variant", s.variant},
-                     {"ms", s.ms},
-                     {"macs", s.macs},
-                     {"rows", s.rows},
-                     {"pairs", s.pairs}});
-  }
-  return steps;
 }
 
 void report(const Options& o, const Session& session, const Json& outputs) {
