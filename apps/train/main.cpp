@@ -1,7 +1,6 @@
 // rarefy-train: the only program that links LibTorch. `rarefy train ...` runs it, as git runs its own.
 #include <fmt/format.h>
 #include <malloc.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -238,11 +237,6 @@ int train(Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // libgomp reads this once, when it is loaded: waiting threads sleep, so that the batch maker gets its core.
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr) {
-    setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
-    execv("/proc/self/exe", argv);  // if that fails, slower is all
-  }
   // Activations are freed and made again each step: keep their pages instead of returning them to the system.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 2'000'000'000);

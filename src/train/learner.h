@@ -32,7 +32,7 @@ struct StepResult {
 /// Not thread-safe; made and used in one thread. Hides LibTorch: this header includes none of it.
 class Learner {
  public:
-  /// @param executor  must outlive the learner; from make_torch_executor, so that one pool serves both
+  /// @param executor  must outlive the learner; from make_torch_executor
   Learner(const Model& model, const LearnerOptions& options, Executor& executor);
   ~Learner();
 

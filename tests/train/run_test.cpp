@@ -164,6 +164,7 @@ TEST(Trainer, overfits_one_scan_and_what_was_trained_is_what_runs) {
   for (std::size_t i = 0; i < labels.size(); ++i) right += found[i] == labels[i] ? 1 : 0;
   EXPECT_GT(static_cast<double>(right) / static_cast<double>(labels.size()), 0.97);
   EXPECT_EQ(train(2).serialize(), model.serialize()) << "same input, same bits";
+  EXPECT_EQ(train(1).serialize(), model.serialize()) << "for any number of threads";
 }
 
 TEST(Trainer, empty_input_and_wrong_labels) {
