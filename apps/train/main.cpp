@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -41,6 +42,7 @@ struct Arguments {
                                 budget;
   double width = 0.25, voxel = 0.1;
   std::vector<std::string> notes;
+  std::string features = "x,y,z,intensity";
   bool quiet = false, raw_features = false, baseline = false;
   rarefy::train::RunSettings run;
 };
@@ -87,8 +89,13 @@ void declare(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--width", a.width, "factor on all channel counts")->capture_default_str();
   app.add_option("--voxel", a.voxel, "edge of a voxel in metres")->capture_default_str();
+  app.add_option("--features", a.features,
+                 "what the network sees of a voxel, separated by commas; without x and y it does not depend on where "
+                 "the sensor stood")
+      ->capture_default_str();
   app.add_option("--init", a.init,
-                 "start from this model instead of random weights (--builder, --width, --voxel do not count)");
+                 "start from this model instead of random weights (--builder, --width, --voxel, --features do not "
+                 "count)");
   app.add_option("--steps", r.steps, "optimiser steps")->capture_default_str();
   app.add_option("--batch", r.scans_per_batch, "scans per step")->capture_default_str();
   app.add_option("--time-budget", a.budget, "end after this long instead of after --steps: 90s, 75m, 2h");
@@ -112,7 +119,7 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_option("--intensity-scale", augment.intensity_scale, "intensity times 1 +- this")->capture_default_str();
   app.add_option("--drop-points", augment.drop_points, "largest share of points dropped")->capture_default_str();
   app.add_option("--translate", augment.translate, "standard deviation of the shift, metres")->capture_default_str();
-  app.add_option("--jitter", augment.jitter, "standard deviation of the noise, metres")->capture_default_str();
+  app.add_option("--jitter", augment.jitter, "largest standard deviation of the noise, metres")->capture_default_str();
   app.add_option("--swap-sector", augment.swap_sector, "share of scans mixed with another by sectors")
       ->capture_default_str();
   app.add_option("--rotate-paste", augment.rotate_paste, "share of scans with objects of another pasted")
@@ -133,10 +140,19 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_flag("--quiet", a.quiet, "no progress");
 }
 
-/// SemanticKITTI's pipeline; features in the order of one, unless they are wanted raw. A missing intensity is a
-/// middling one.
+/// SemanticKITTI's pipeline with the wanted features, in the order of one, unless they are wanted raw. A missing
+/// intensity is a middling one.
 rarefy::Pipeline pipeline(const Arguments& a) {
   rarefy::Pipeline p = rarefy::models::semantic_kitti_pipeline(a.voxel);
+  std::vector<rarefy::FeatureSpec> wanted;
+  for (const std::string& name : split(a.features)) {
+    const auto found =
+        std::find_if(p.features.begin(), p.features.end(), [&](const auto& f) { return f.name == name; });
+    RAREFY_CHECK(found != p.features.end(), rarefy::UsageError,
+                 "--features: '{}' is not one of x, y, z, intensity (separated by commas)", name);
+    wanted.push_back(*found);
+  }
+  p.features = wanted;
   for (rarefy::FeatureSpec& f : p.features) {
     if (f.name == "intensity") f.missing = 0.3;
     if (a.raw_features) continue;

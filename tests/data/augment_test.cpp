@@ -181,6 +181,28 @@ TEST(Augment, steps_do_not_disturb_each_other) {
   for (std::size_t i = 0; i < 500; ++i) EXPECT_EQ(with.xyz[3 * i + 2], without.xyz[3 * i + 2]);
 }
 
+TEST(Augment, jitter_differs_from_scan_to_scan_up_to_its_limit) {
+  Sample still;
+  still.xyz.assign(3000, 0.0f);
+  still.intensity.assign(1000, 0.0f);
+  still.labels.assign(1000, 0);
+  AugmentOptions options;
+  options.translate = options.rotate_paste = options.swap_sector = options.drop_points = 0.0;
+  options.jitter = 0.1;
+  double smallest = 1.0, largest = 0.0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const Sample moved = augment(still, nullptr, options, Rng(seed));
+    double squares = 0.0;
+    for (const float v : moved.xyz) squares += double(v) * v;
+    const double sigma = std::sqrt(squares / 3000.0);
+    smallest = std::min(smallest, sigma);
+    largest = std::max(largest, sigma);
+  }
+  EXPECT_LT(smallest, 0.03);
+  EXPECT_GT(largest, 0.07);
+  EXPECT_LT(largest, 0.11);
+}
+
 TEST(Augment, everything_off_is_the_identity) {
   const Sample a = random_sample(500, 13), b = random_sample(500, 14);
   AugmentOptions off;

@@ -292,6 +292,23 @@ TEST(Program, interrupted_it_writes_a_checkpoint_and_exits_with_130) {
   EXPECT_FALSE(path_exists(folder / "m.safetensors"));
 }
 
+TEST(Program, the_wanted_features_are_those_that_the_network_sees) {
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path().string() + "/rarefy-train";
+  const test::TemporaryFolder folder;
+  test::write_tiny_data(folder / "data", 2, 300);
+  const auto train = [&](const std::string& features) {
+    return WEXITSTATUS(
+        status_of(launch(program, {program, "--data", folder / "data", "--builder", "minkunet_small", "--voxel", "0.5",
+                                   "--steps", "1", "--features", features, "--out", folder / "m.safetensors"})));
+  };
+  EXPECT_EQ(train("z,intensity"), 0);
+  const Model model = Model::load(folder / "m.safetensors");
+  ASSERT_EQ(model.pipeline()->features.size(), 2u);
+  EXPECT_EQ(model.pipeline()->features[0].name, "z");
+  EXPECT_EQ(model.pipeline()->features[1].name, "intensity");
+  EXPECT_EQ(train("z,colour"), 2);
+}
+
 TEST(Program, wrong_arguments_exit_with_2_and_missing_data_with_1) {
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path().string() + "/rarefy-train";
   const test::TemporaryFolder folder;

@@ -162,7 +162,7 @@ Sample augment(const Sample& original, const Sample* partner, const AugmentOptio
   const auto offset = [&] { return static_cast<float>(options.translate * moving.normal()); };
   const float x = offset(), y = offset(), z = offset();
   translate(sample, x, y, z);
-  if (options.jitter > 0.0) jitter(sample, static_cast<float>(options.jitter), noise);
+  if (options.jitter > 0.0) jitter(sample, static_cast<float>(noise.uniform(0.0, options.jitter)), noise);
   if (options.drop_points > 0.0) {
     const double share = dropping.uniform(0.0, options.drop_points);
     drop_points(sample, share, dropping);

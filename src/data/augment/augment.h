@@ -47,7 +47,7 @@ struct AugmentOptions {
   double flip_x = 0.5, flip_y = 0.5;  ///< probabilities
   double scale_min = 0.95, scale_max = 1.05;
   double translate = 0.1;        ///< standard deviation in metres, per axis
-  double jitter = 0.01;          ///< standard deviation in metres
+  double jitter = 0.01;          ///< the standard deviation in metres is uniform in 0..this: sensors differ
   double drop_points = 0.1;      ///< the share is uniform in 0..this
   double drop_intensity = 0.2;   ///< probability for the whole scan
   double intensity_scale = 0.2;  ///< factor uniform in 1 +- this

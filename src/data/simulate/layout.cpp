@@ -17,6 +17,18 @@ Layout::Layout(StreetKind kind_in, float begin, float end, const Rng& rng) : kin
   plan_side_streets(rng.fork(3));
   Rng surfaces = rng.fork(4);  // old asphalt, new slabs, wet lawns: streets differ
   for (float& factor : rho_factor_) factor = std::exp(0.16f * static_cast<float>(surfaces.normal()));
+  relief_factor_ = std::exp(0.5f * static_cast<float>(surfaces.normal()));
+}
+
+float Layout::ground_relief(std::uint16_t raw) const {
+  switch (raw) {
+    case kRoad:
+      return 0.007f * relief_factor_;
+    case kTerrain:
+      return 0.04f * relief_factor_;
+    default:
+      return 0.010f * relief_factor_;
+  }
 }
 
 float Layout::ground_rho(std::uint16_t raw) const {

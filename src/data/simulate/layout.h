@@ -52,6 +52,8 @@ class Layout {
   float across(int side) const { return (side == 0 ? 1.5707963f : -1.5707963f) - std::atan(slant_); }
   /// Reflectivity of a ground class on this street.
   float ground_rho(std::uint16_t raw) const;
+  /// Amplitude of the unevenness of a ground class on this street, metres.
+  float ground_relief(std::uint16_t raw) const;
   /// Direction of the street at s, radians.
   float yaw(float s) const;
   float height(float s, float d) const;
@@ -76,6 +78,7 @@ class Layout {
   float flare(float s, float d) const;
   std::vector<Sample> centre_;
   float rho_factor_[5] = {1, 1, 1, 1, 1};
+  float relief_factor_ = 1;
   float slant_ = 0, grade_ = 0, hills_ = 0, camber_ = 0.02f;
   std::uint32_t noise_seed_ = 0;
 };

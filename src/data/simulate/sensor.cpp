@@ -45,7 +45,9 @@ Sensor::Sensor(Rng rng) {
   height = 1.73f + std::clamp(normal(0.04), -0.12f, 0.12f);
   pitch = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
   roll = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
-  noise = uniform(0.004, 0.010);
+  noise = uniform(0.005, 0.012);
+  // Calibrated to a few hundredths of a degree: rings lie some millimetres above or below the ground that they measure.
+  const float calibration = uniform(0.02, 0.09) * kDegree;
   intensity = std::exp(normal(0.12));
   sensitivity = normal(0.35);
   mixed = uniform(0.05, 0.3);
@@ -57,6 +59,8 @@ Sensor::Sensor(Rng rng) {
     beam.elevation = true_elevation(kElevation[static_cast<std::size_t>(i)] + tilt + normal(0.05), beam.height);
     beam.azimuth = uniform(0, 0.18) * kDegree;
     beam.bias = normal(0.010);
+    beam.elevation_error = static_cast<float>(rng.normal()) * calibration;
+    beam.azimuth_error = static_cast<float>(rng.normal()) * calibration;
     beam.gain = std::exp(normal(0.08));
     beam.drop = 0.003f + (i < 22 ? 0.006f : 0) + (i > 50 ? 0.022f * static_cast<float>(i - 50) : 0.0f);
     beam.drop *= uniform(0.4, 1.6);
@@ -120,11 +124,16 @@ Surface ground_surface(const View& view, const Hit& hit, Vec3 direction, Rng& rn
   const float patch = value_noise(hit.s * 0.4f, hit.d * 0.4f, 11, 5u);
   surface.rho = view.layout.ground_rho(hit.ground_raw) * (0.8f + 0.4f * patch);
   surface.cosine = std::abs(dot(hit.normal, direction));
+  // Unevenness of some decimetres, which the triangles of the ground are too large for.
+  const float relief =
+      view.layout.ground_relief(hit.ground_raw) *
+      (value_noise(hit.s / 0.7f, hit.d / 0.7f, 31, 13u) + value_noise(hit.s / 0.3f, hit.d / 0.3f, 37, 17u) - 1);
+  surface.shift = -relief / std::max(surface.cosine, 0.03f);
   if (hit.ground_raw == kTerrain) {
     // Blades stop the ray before the soil does; they are taller in patches.
     const float grass = 0.01f + 0.11f * std::max(0.0f, value_noise(hit.s * 0.25f, hit.d * 0.25f, 23, 9u) - 0.4f);
     const float lift = grass * static_cast<float>(rng.uniform());
-    surface.shift = -std::min(lift / std::max(surface.cosine, 0.05f), 1.2f);
+    surface.shift -= std::min(lift / std::max(surface.cosine, 0.05f), 1.2f);
     surface.cosine = std::max(surface.cosine, static_cast<float>(rng.uniform(0.2, 0.9)));
   } else if (on_marking(view.layout, hit.s, hit.d) && hit.ground_raw == kRoad) {
     surface.rho *= 2.1f;
@@ -187,6 +196,10 @@ bool detected(const Sensor& sensor, float rho, float cosine, float range, Rng& r
   return rng.chance(probability);
 }
 
+Vec3 from_angles(float elevation, float azimuth) {
+  return {std::cos(elevation) * std::cos(azimuth), std::cos(elevation) * std::sin(azimuth), std::sin(elevation)};
+}
+
 Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   const Sensor::Beam& beam = sensor.beams[static_cast<std::size_t>(ring)];
   const auto ray = static_cast<std::uint32_t>(ring * Sensor::kFirings + firing);
@@ -202,8 +215,7 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   // measures.
   const float a = azimuth + static_cast<float>(rng.normal()) * 0.0003f;
   const float e = beam.elevation + static_cast<float>(rng.normal()) * 0.00006f;
-  const Vec3 local{std::cos(e) * std::cos(a), std::cos(e) * std::sin(a), std::sin(e)};
-  const Vec3 direction = view.pose.rotate(local);
+  const Vec3 direction = view.pose.rotate(from_angles(e, a));
   // The revolution begins and ends behind the car: forward is measured at its middle.
   const float turn = static_cast<float>(firing) / Sensor::kFirings;
   const float time = 0.1f * (turn < 0.5f ? turn : turn - 1);
@@ -226,7 +238,8 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   if (!detected(sensor, surface.rho, surface.cosine, range, rng)) return none;
   Return result;
   result.range = range;
-  result.point = view.pose.unrotate(origin + direction * range - view.pose.origin);
+  const Vec3 reported = view.pose.rotate(from_angles(e + beam.elevation_error, a + beam.azimuth_error));
+  result.point = view.pose.unrotate(origin + reported * range - view.pose.origin);
   const float speckle = 1.0f + 0.18f * static_cast<float>(rng.normal());
   const float value =
       surface.rho * (0.8f + 0.2f * surface.cosine) * range_factor(range) * beam.gain * sensor.intensity * speckle;

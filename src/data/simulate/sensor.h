@@ -29,6 +29,7 @@ struct Sensor {
   struct Beam {
     float elevation = 0, height = 0, azimuth = 0;  ///< radians, metres above the sensor's origin, radians
     float bias = 0, gain = 1;                      ///< metres, factor on the remission
+    float elevation_error = 0, azimuth_error = 0;  ///< calibration: what is reported less what is true, radians
     float drop = 0;                                ///< share of firings that never answer
   };
   /// The car below: rays of an azimuth range below an elevation see only the roof.
