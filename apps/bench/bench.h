@@ -8,6 +8,8 @@ namespace rarefy::cli::bench {
 
 void declare_conv(CLI::App& command);
 void declare_model(CLI::App& command);
+/// Proves every kernel variant that this CPU runs, and prints what was found. @throws Exit when one fails
+void run_self_check(bool json);
 
 /// Milliseconds since.
 inline double ms_since(std::chrono::steady_clock::time_point start) {

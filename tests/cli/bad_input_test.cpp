@@ -23,7 +23,8 @@ TEST_F(Program, wrong_command_lines) {
   expect_error("segment a.bin --threads 0", 2, {"--threads"});
   expect_error("segment a.bin --threads many", 2, {"--threads"});
   expect_error("segment 'none*.bin'", 2, {"none*.bin"});
-  expect_error("bench", 2, {"subcommand"});
+  expect_error("bench", 2, {"subcommand", "--self-check"});
+  expect_error("bench --json", 2, {"--self-check"});
   expect_error("bench conv", 2, {"--scan"});
   expect_error("inspect --builder minkunett", 2, {"minkunett", "minkunet"});
   expect_error("inspect --builder minkunet --width -1", 2, {"--width"});

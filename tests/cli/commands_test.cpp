@@ -228,6 +228,25 @@ TEST_F(Program, bench_conv_reports_consistent_figures) {
   }
 }
 
+TEST_F(Program, bench_self_check_proves_every_variant_of_this_cpu) {
+  const Result result = run("bench --self-check --json");
+  EXPECT_EQ(result.code, 0) << result.err;
+  const auto json = result.json();
+  EXPECT_TRUE(json["passed"].get<bool>());
+  int ran = 0;
+  for (const auto& variant : json["variants"]) {
+    if (!variant["ran"].get<bool>()) {
+      EXPECT_THAT(variant["why"].get<std::string>(), HasSubstr("this CPU"));
+      continue;
+    }
+    ++ran;
+    for (const auto& check : variant["checks"])
+      EXPECT_LE(check["error"].get<double>(), check["tolerance"].get<double>()) << variant << check;
+  }
+  EXPECT_GE(ran, 3);  // convolution in one variant at least, batch norm, sparse
+  EXPECT_THAT(run("bench --self-check").out, HasSubstr("weight gradient"));
+}
+
 TEST_F(Program, bench_model_reports_consistent_figures) {
   write_street("a.bin");
   const auto json =

@@ -1,0 +1,46 @@
+#pragma once
+/// Proof on the CPU at hand that every kernel variant that it can run computes what it should: small cases with every
+/// kind of tail against plain double-precision loops that share no code with the kernels.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/conv.h"
+
+namespace rarefy::self_check {
+
+/// One property of a variant over all its cases.
+struct Check {
+  std::string name;
+  int cases = 0;
+  /// Largest |computed - reference| / (sum of the absolute values of what was added); infinite for a NaN, a value
+  /// written outside its rows, or different bits from two runs. For what is counted, the share that differs.
+  double error = 0;
+  double tolerance = 0;
+  std::string worst;  ///< the case that `error` comes from
+
+  bool passed() const { return error <= tolerance; }
+  /// Counts a case; keeps the larger error.
+  void add(double case_error, const std::string& what);
+};
+
+/// What was found out about one variant.
+struct Report {
+  std::string family;   ///< "convolution", "batch norm", "sparse"
+  std::string variant;  ///< "avx512", ...
+  bool ran = false;
+  std::string why_not;  ///< when it did not run
+  std::vector<Check> checks;
+
+  bool passed() const;
+};
+
+/// Convolution: forward, both gradients, linear rows, transposed maps; exact sums of integers.
+std::vector<Report> check_convolutions(std::span<const ConvVariant> variants);
+/// Batch normalisation: statistics, application, gradient.
+Report check_batch_norm();
+/// Voxelization, kernel maps of every kind, and features between points and voxels.
+Report check_sparse();
+
+}  // namespace rarefy::self_check
