@@ -17,10 +17,16 @@ void batch_norm_apply(Matrix<const float> x, const float* mean, const float* var
                       const float* beta, float epsilon, Matrix<const float> residual, Activation activation,
                       float slope, Executor& executor, Matrix<float> y);
 
-/// Backward in training mode (statistics of the batch took part). g is the gradient of the value before activation and
-/// residual. Writes gx [N, C] (may equal g), g_gamma [C], g_beta [C].
-void batch_norm_gradient(Matrix<const float> x, Matrix<const float> g, const float* mean, const float* variance,
-                         const float* gamma, float epsilon, Executor& executor, Matrix<float> gx, float* g_gamma,
-                         float* g_beta);
+/// What batch_norm_apply did after the normalisation, as its gradient needs it.
+struct NormFollowers {
+  Matrix<const float> relu_output = {};  ///< y of a ReLU: g passes where it is positive; empty = there was none
+  Matrix<float> residual_gradient = {};  ///< gets what g is before the ReLU; empty = not wanted. May equal g
+};
+
+/// Backward in training mode (statistics of the batch took part). g is the gradient of the result y.
+/// Writes gx [N, C] (may equal g unless residual_gradient does), g_gamma [C], g_beta [C].
+void batch_norm_gradient(Matrix<const float> x, Matrix<const float> g, const NormFollowers& followers,
+                         const float* mean, const float* variance, const float* gamma, float epsilon,
+                         Executor& executor, Matrix<float> gx, float* g_gamma, float* g_beta);
 
 }  // namespace rarefy

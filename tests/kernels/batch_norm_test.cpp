@@ -72,7 +72,7 @@ TEST(BatchNorm, no_rows_give_zero) {
   batch_norm_statistics(x.view(), serial_executor(), mean.data(), variance.data());
   EXPECT_EQ(mean, std::vector<float>(3, 0.0f));
   EXPECT_EQ(variance, std::vector<float>(3, 0.0f));
-  batch_norm_gradient(x.view(), x.view(), mean.data(), variance.data(), gamma.data(), kEpsilon, serial_executor(),
+  batch_norm_gradient(x.view(), x.view(), {}, mean.data(), variance.data(), gamma.data(), kEpsilon, serial_executor(),
                       x.view(), g.data(), b.data());
   EXPECT_EQ(g, std::vector<float>(3, 0.0f));
   EXPECT_EQ(b, std::vector<float>(3, 0.0f));
@@ -125,7 +125,7 @@ TEST(BatchNorm, gradient_matches_finite_differences) {
     Guarded g(x.rows, x.cols, 1), gx(x.rows, x.cols, 2, 1);
     g.normal(rng);
     std::vector<float> g_gamma(c.gamma), g_beta(c.beta);
-    batch_norm_gradient(x, g.view(), c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
+    batch_norm_gradient(x, g.view(), {}, c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
                         gx.view(), g_gamma.data(), g_beta.data());
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const auto i = static_cast<std::size_t>(j);
@@ -157,7 +157,7 @@ TEST(BatchNorm, gradient_matches_double_on_many_rows_and_in_place) {
   Guarded g(x.rows, x.cols), gx(x.rows, x.cols);
   g.normal(rng);
   std::vector<float> g_gamma(7), g_beta(7);
-  batch_norm_gradient(x, g.view(), c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
+  batch_norm_gradient(x, g.view(), {}, c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
                       gx.view(), g_gamma.data(), g_beta.data());
   for (std::int64_t j = 0; j < 7; ++j) {
     const auto i = static_cast<std::size_t>(j);
@@ -177,9 +177,32 @@ TEST(BatchNorm, gradient_matches_double_on_many_rows_and_in_place) {
       ASSERT_NEAR(gx.view()(static_cast<std::int64_t>(r), j), expected, 1e-5);
     }
   }
-  batch_norm_gradient(x, g.view(), c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
+  batch_norm_gradient(x, g.view(), {}, c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon, serial_executor(),
                       g.view(), g_gamma.data(), g_beta.data());
   EXPECT_TRUE(same_bits(g.view(), gx.view()));
+}
+
+TEST(BatchNorm, gradient_through_relu_and_residual_is_that_of_the_masked_gradient) {
+  for_random_cases(20, [&](Rng& rng) {
+    Case c(rng, rng.integer(1, 2500), rng.integer(1, 40));
+    c.statistics();
+    const Matrix<float> x = c.x.view();
+    Guarded g(x.rows, x.cols, 1), output(x.rows, x.cols, 2), masked(x.rows, x.cols), expected(x.rows, x.cols);
+    Guarded gx(x.rows, x.cols, 3, 1), passed(x.rows, x.cols, 1, 2);
+    g.normal(rng);
+    output.fill([&](auto, auto) { return std::max(0.0, rng.normal()); });
+    masked.fill([&](auto r, auto j) { return output.view()(r, j) > 0.0f ? g.view()(r, j) : 0.0f; });
+    std::vector<float> gamma_expected(c.gamma), beta_expected(c.gamma), g_gamma(c.gamma), g_beta(c.gamma);
+    batch_norm_gradient(x, masked.view(), {}, c.mean.data(), c.variance.data(), c.gamma.data(), kEpsilon,
+                        serial_executor(), expected.view(), gamma_expected.data(), beta_expected.data());
+    batch_norm_gradient(x, g.view(), {output.view(), passed.view()}, c.mean.data(), c.variance.data(), c.gamma.data(),
+                        kEpsilon, serial_executor(), gx.view(), g_gamma.data(), g_beta.data());
+    EXPECT_TRUE(same_bits(gx.view(), expected.view()));
+    EXPECT_TRUE(same_bits(passed.view(), masked.view()));
+    EXPECT_EQ(g_gamma, gamma_expected);
+    EXPECT_EQ(g_beta, beta_expected);
+    EXPECT_TRUE(gx.intact() && passed.intact());
+  });
 }
 
 TEST(BatchNorm, same_bits_for_any_number_of_threads) {
@@ -194,10 +217,10 @@ TEST(BatchNorm, same_bits_for_any_number_of_threads) {
   Guarded g(9000, 19), gx_one(9000, 19), gx_four(9000, 19);
   g.normal(rng);
   std::vector<float> gg_one(19), gb_one(19), gg_four(19), gb_four(19), sum_one(19), sum_four(19);
-  batch_norm_gradient(one.x.view(), g.view(), one.mean.data(), one.variance.data(), one.gamma.data(), kEpsilon,
+  batch_norm_gradient(one.x.view(), g.view(), {}, one.mean.data(), one.variance.data(), one.gamma.data(), kEpsilon,
                       serial_executor(), gx_one.view(), gg_one.data(), gb_one.data());
-  batch_norm_gradient(one.x.view(), g.view(), one.mean.data(), one.variance.data(), one.gamma.data(), kEpsilon, *pool,
-                      gx_four.view(), gg_four.data(), gb_four.data());
+  batch_norm_gradient(one.x.view(), g.view(), {}, one.mean.data(), one.variance.data(), one.gamma.data(), kEpsilon,
+                      *pool, gx_four.view(), gg_four.data(), gb_four.data());
   EXPECT_TRUE(same_bits(gx_one.view(), gx_four.view()));
   EXPECT_EQ(gg_one, gg_four);
   EXPECT_EQ(gb_one, gb_four);
@@ -224,7 +247,7 @@ TEST(BatchNorm, shapes_that_do_not_fit_are_errors) {
   EXPECT_THROW(batch_norm_apply(x.view(), v.data(), v.data(), v.data(), v.data(), kEpsilon, y.view(), Activation::none,
                                 0.0f, serial_executor(), x.view()),
                ShapeError);
-  EXPECT_THROW(batch_norm_gradient(x.view(), y.view(), v.data(), v.data(), v.data(), kEpsilon, serial_executor(),
+  EXPECT_THROW(batch_norm_gradient(x.view(), y.view(), {}, v.data(), v.data(), v.data(), kEpsilon, serial_executor(),
                                    x.view(), v.data(), v.data()),
                ShapeError);
 }

@@ -6,18 +6,6 @@
 namespace rarefy::train::ops {
 namespace {
 
-/// gradient where y > 0, else 0.
-at::Tensor relu_gradient(const at::Tensor& gradient, const at::Tensor& y, Executor& executor) {
-  at::Tensor result = empty_matrix(y.size(0), y.size(1));
-  const at::Tensor dense = gradient.contiguous();
-  const float *from = dense.data_ptr<float>(), *value = y.data_ptr<float>();
-  float* to = result.data_ptr<float>();
-  for_ranges(result.numel(), executor, [=](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) to[i] = value[i] > 0.0f ? from[i] : 0.0f;
-  });
-  return result;
-}
-
 /// running = (1 - momentum) running + momentum batch; the variance unbiased, as in LibTorch.
 void move_running(at::Tensor running, const at::Tensor& batch, float momentum, float correction) {
   float* r = running.data_ptr<float>();
@@ -62,13 +50,16 @@ at::Tensor normalise_with_batch(const ForwardArgs& args, float epsilon) {
   const at::Tensor output = relu ? y.detach() : at::Tensor();
   return differentiable(y, inputs, [=](const at::Tensor& gradient, const std::vector<bool>& needed) {
     std::vector<at::Tensor> result(needed.size());
-    const at::Tensor before = relu ? relu_gradient(gradient, output, *executor) : gradient;
-    if (needed.size() > 3 && needed[3]) result[3] = before;
-    const bool reuse = relu && needed.size() <= 3;  // nobody else sees `before`: write over it
-    result[0] = reuse ? before : empty_matrix(rows, channels);
+    NormFollowers followers;
+    if (relu) followers.relu_output = matrix(output);
+    if (needed.size() > 3 && needed[3]) {
+      result[3] = relu ? empty_matrix(rows, channels) : gradient;
+      if (relu) followers.residual_gradient = matrix(result[3]);
+    }
+    result[0] = empty_matrix(rows, channels);
     result[1] = at::empty({channels}, at::kFloat);
     result[2] = at::empty({channels}, at::kFloat);
-    batch_norm_gradient(matrix(x), matrix(before), mean.data_ptr<float>(), variance.data_ptr<float>(),
+    batch_norm_gradient(matrix(x), matrix(gradient), followers, mean.data_ptr<float>(), variance.data_ptr<float>(),
                         gamma.data_ptr<float>(), epsilon, *executor, matrix(result[0]), result[1].data_ptr<float>(),
                         result[2].data_ptr<float>());
     return result;

@@ -1,0 +1,8 @@
+#include "kernels/cpu/norm/loops.h"
+
+namespace rarefy::norm_cpu {
+
+extern const NormKernels kNorm_avx2;
+const NormKernels kNorm_avx2 = make_kernels();
+
+}  // namespace rarefy::norm_cpu
