@@ -22,9 +22,12 @@ void bench(CLI::App& command) {
   set_examples(command,
                "  rarefy bench conv --scan scan.bin --channels 64 --threads 1\n"
                "  rarefy bench model --builder minkunet --width 0.5 --scan scan.bin --threads 2\n"
+               "  rarefy bench crossover --channels 64     from which density on dense convolution is faster\n"
                "  rarefy bench --self-check                 every kernel variant against plain double precision\n");
   bench::declare_conv(
       *command.add_subcommand("conv", "Sparse convolutions on the voxels of a scan: forward and gradients"));
+  bench::declare_crossover(
+      *command.add_subcommand("crossover", "The density above which dense convolution is faster than sparse"));
   bench::declare_model(*command.add_subcommand("model", "A whole network: voxels, neighbour search, layers"));
   auto o = std::make_shared<Options>();
   CLI::Option* self_check = command.add_flag(

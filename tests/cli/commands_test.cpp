@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 TEST_F(Program, help_of_every_subcommand_has_examples) {
   for (const char* command : {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench",
-                              "bench conv", "bench model"}) {
+                              "bench conv", "bench model", "bench crossover"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -226,6 +226,20 @@ TEST_F(Program, bench_conv_reports_consistent_figures) {
     EXPECT_NEAR(row["of_peak"].get<double>(), row["gflops"].get<double>() / row["peak_gflops"].get<double>(), 1e-9);
     EXPECT_GT(row["map_ms"].get<double>(), 0);
   }
+}
+
+TEST_F(Program, bench_crossover_reports_a_row_per_combination) {
+  const auto json = run("bench crossover --channels 4,8 --kernels 2,3 --densities 0.05,0.5,1 --json").json();
+  ASSERT_EQ(json["rows"].size(), 8u);
+  for (const auto& row : json["rows"]) {
+    EXPECT_GT(row["dense_ms"].get<double>(), 0);
+    ASSERT_EQ(row["densities"].size(), 3u);
+    EXPECT_EQ(row["densities"][2]["voxels"], 32 * 32 * 32);
+    EXPECT_EQ(row["densities"][1]["voxels"], 32 * 32 * 16);
+    for (const char* field : {"crossover", "crossover_with_map"})
+      EXPECT_TRUE(row[field].is_null() || (row[field] >= 0.05 && row[field] <= 1.0)) << row;
+  }
+  EXPECT_THAT(run("bench crossover --dims 2 --channels 4 --patterns surface --densities 0.1,1").out, HasSubstr("3x3 "));
 }
 
 TEST_F(Program, bench_self_check_proves_every_variant_of_this_cpu) {

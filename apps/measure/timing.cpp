@@ -1,4 +1,4 @@
-#include "bench/bench.h"
+#include "measure/timing.h"
 
 #include <time.h>
 

@@ -1,0 +1,29 @@
+#pragma once
+/// Clocks, medians, and the peak that figures are compared with.
+#include <chrono>
+#include <vector>
+
+namespace rarefy::cli::bench {
+
+/// Milliseconds since.
+inline double ms_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+/// CPU time of the calling thread, ms: what a busy machine cannot take away.
+double thread_ms();
+/// Middle value; the mean of the two middle ones for an even number. 0 for none.
+double median(std::vector<double> values);
+
+/// The single-core fp32 peak, measured again and again between other measurements, since clocks drift.
+class Peak {
+ public:
+  Peak();
+  void measure_again();
+  /// Median so far, GFLOP/s of one core.
+  double gflops() const;
+
+ private:
+  std::vector<double> samples_;
+};
+
+}  // namespace rarefy::cli::bench
