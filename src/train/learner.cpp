@@ -48,11 +48,10 @@ struct Learner::Impl {
   /// of batch norms are averaged likewise.
   void move_average() {
     const auto t = static_cast<double>(optimizer->steps());
-    const auto d = static_cast<float>(std::min(options.average, (1.0 + t) / (10.0 + t)));
-    for (std::size_t i = 0; i < average.size(); ++i) {
-      const std::span<float> now = values_of(module.parameters()[i].value);
-      for (std::size_t k = 0; k < now.size(); ++k) average[i][k] = d * average[i][k] + (1.0f - d) * now[k];
-    }
+    const double d = std::min(options.average, (1.0 + t) / (10.0 + t));
+    std::vector<std::span<const float>> values;
+    for (std::size_t i = 0; i < average.size(); ++i) values.push_back(values_of(module.parameters()[i].value));
+    move_averages(average, values, d, module.executor());
   }
 
   double update(double rate) {
@@ -69,12 +68,12 @@ struct Learner::Impl {
       }
       slots.push_back(slot);
     }
-    const double norm = clip_gradients(gradients, options.clip);
+    const double norm = clip_gradients(gradients, options.clip, module.executor());
     // A step that is not finite would poison everything that follows.
     RAREFY_CHECK(std::isfinite(norm), Error,
                  "training diverged: the gradient is not finite in step {}; lower the learning rate or clip gradients",
                  optimizer->steps() + 1);
-    optimizer->step(slots, rate);
+    optimizer->step(slots, rate, module.executor());
     move_average();
     return norm;
   }

@@ -1,10 +1,12 @@
 #pragma once
-/// Optimisers on plain memory, one value after the other: same input, same bits. Needs no LibTorch.
+/// Optimisers on plain memory, each value by itself: same input, same bits. Needs no LibTorch.
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "rarefy/executor.h"
 
 namespace rarefy::train {
 
@@ -33,8 +35,8 @@ struct ParameterSlot {
 class Optimizer {
  public:
   Optimizer(const OptimizerOptions& options, std::span<const std::int64_t> sizes);
-  /// One step at learning rate `rate`. Slots in the order of `sizes`.
-  void step(std::span<const ParameterSlot> slots, double rate);
+  /// One step at learning rate `rate`. Slots in the order of `sizes`. Same bits for any executor, as all here.
+  void step(std::span<const ParameterSlot> slots, double rate, Executor& executor);
   std::int64_t steps() const { return steps_; }
 
   /// What a checkpoint must keep: first and second moments (SGD: velocity and nothing).
@@ -43,13 +45,20 @@ class Optimizer {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
+  void sgd(const ParameterSlot& slot, std::size_t index, std::int64_t begin, std::int64_t end, double rate);
+  void adamw(const ParameterSlot& slot, std::size_t index, std::int64_t begin, std::int64_t end, double rate);
+
   OptimizerOptions options_;
   std::int64_t steps_ = 0;
   std::vector<std::vector<float>> first_, second_;
 };
 
 /// Scales all gradients so that their common Euclidean norm is at most `largest` (0 = never); returns the norm before.
-double clip_gradients(std::span<const std::span<float>> gradients, double largest);
+double clip_gradients(std::span<const std::span<float>> gradients, double largest, Executor& executor);
+
+/// average = decay * average + (1 - decay) * value, for each of them.
+void move_averages(std::span<std::vector<float>> averages, std::span<const std::span<const float>> values, double decay,
+                   Executor& executor);
 
 /// Linear warm-up to 1, then half a cosine down to `final_share`. `progress` and `warm_up` are shares of the run, 0..1.
 double cosine_schedule(double progress, double warm_up, double final_share);
