@@ -48,7 +48,8 @@ void print_report(const self_check::Report& report) {
 void run_self_check(bool json) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<self_check::Report> reports = self_check::check_convolutions(conv_variants());
-  reports.push_back(self_check::check_batch_norm());
+  for (const cpu::Isa isa : {cpu::Isa::avx512, cpu::Isa::avx2, cpu::Isa::portable})
+    reports.push_back(self_check::check_batch_norm(isa));
   reports.push_back(self_check::check_sparse());
   bool passed = true;
   for (const self_check::Report& report : reports) passed = passed && report.passed();

@@ -2,7 +2,6 @@
 #include <limits>
 #include <memory>
 
-#include "base/check.h"
 #include "self_check/reference.h"
 
 namespace rarefy::self_check {
@@ -192,7 +191,7 @@ std::vector<Report> check_convolutions(std::span<const ConvVariant> variants) {
     if (r.ran) {
       r.checks = no_checks();
     } else {
-      r.why_not = fmt::format("needs {}, the best of this CPU is {}", cpu::name(v.needs), cpu::name(cpu::best_isa()));
+      r.why_not = not_available(v.needs);
     }
   }
   Rng rng(0x5E1F);

@@ -1,5 +1,7 @@
 #include "self_check/self_check.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +12,10 @@ void Check::add(double case_error, const std::string& what) {
   if (!std::isnan(case_error) && case_error <= error) return;
   error = std::isnan(case_error) ? HUGE_VAL : case_error;
   worst = what;
+}
+
+std::string not_available(cpu::Isa isa) {
+  return fmt::format("needs {}, the best of this CPU is {}", cpu::name(isa), cpu::name(cpu::best_isa()));
 }
 
 bool Report::passed() const {

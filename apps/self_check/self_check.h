@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu.h"
 #include "kernels/conv.h"
 
 namespace rarefy::self_check {
@@ -36,10 +37,14 @@ struct Report {
   bool passed() const;
 };
 
+/// Why a variant that needs `isa` does not run here.
+std::string not_available(cpu::Isa isa);
+
 /// Convolution: forward, both gradients, linear rows, transposed maps; exact sums of integers.
 std::vector<Report> check_convolutions(std::span<const ConvVariant> variants);
-/// Batch normalisation: statistics, application, gradient.
-Report check_batch_norm();
+/// Batch normalisation as it is chosen for an instruction set: statistics, application, gradient. Sets the environment
+/// variable RAREFY_ISA meanwhile.
+Report check_batch_norm(cpu::Isa isa);
 /// Voxelization, kernel maps of every kind, and features between points and voxels.
 Report check_sparse();
 
