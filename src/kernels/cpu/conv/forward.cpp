@@ -15,6 +15,7 @@ using conv_cpu::Panels;
 namespace {
 
 constexpr std::int64_t kBlock = KernelMap::kBlockRows;
+constexpr std::int64_t kMostBlocks = 64;  // of one part
 
 /// Row numbers of a block without a map.
 constexpr std::array<std::int32_t, kBlock> make_identity() {
@@ -110,6 +111,19 @@ struct ForwardRun {
     return j;
   }
 
+  /// A job whose sums start from the bias or the residual (not both) or from zero.
+  PanelJob starting_job() const {
+    PanelJob j = job();
+    if (epilogue.residual.data != nullptr) {
+      j.start = epilogue.residual.data;
+      j.start_stride = epilogue.residual.row_stride;
+    } else {
+      j.start = epilogue.bias;
+      j.start_stride = 0;
+    }
+    return j;
+  }
+
   /// All panels of the pairs of offset k.
   void multiply(PanelJob job, std::int64_t k) const {
     // Output rows of an offset ascend strictly.
@@ -154,18 +168,42 @@ struct ForwardRun {
     }
   }
 
+  /// Pairs of block b and offset k.
+  Pairs pairs_of(std::int64_t b, std::int64_t k) const {
+    const std::int64_t* range = map->begin.data() + b * map->volume + k;
+    return {map->in_row.data() + range[0], map->out_row.data() + range[0], range[1] - range[0]};
+  }
+
+  /// The first offset that has a pair for every row of block b (submanifold: the centre), or -1. Its products start the
+  /// sums, which saves a pass that zeroes them.
+  std::int32_t covering_offset(std::int64_t b) const {
+    const std::int64_t rows = std::min(kBlock, y.rows - b * kBlock);
+    for (std::int64_t k = 0; k < map->volume; ++k)
+      if (pairs_of(b, k).count == rows) return static_cast<std::int32_t>(k);
+    return -1;
+  }
+
   /// Blocks [first, last) of a map: offset by offset over all of them, so that weights are read once per part.
   void mapped(std::int64_t first, std::int64_t last) const {
-    const std::int64_t begin = first * kBlock;
-    const std::int64_t end = std::min(last * kBlock, y.rows);
-    begin_rows(epilogue, y, begin, end);
+    std::array<std::int32_t, kMostBlocks> begun;  // offsets that started the sums of each block
+    const bool both = epilogue.bias != nullptr && epilogue.residual.data != nullptr;
+    for (std::int64_t b = first; b < last; ++b) {
+      const std::int32_t k = both ? -1 : covering_offset(b);
+      begun[static_cast<std::size_t>(b - first)] = k;
+      if (k < 0) {
+        begin_rows(epilogue, y, b * kBlock, std::min((b + 1) * kBlock, y.rows));
+      } else {
+        PanelJob j = starting_job();
+        j.pairs = pairs_of(b, k);
+        multiply(j, k);
+      }
+    }
     PanelJob j = job();
     std::int64_t k_of_job = 0;
     for (std::int64_t k = 0; k < map->volume; ++k) {
       for (std::int64_t b = first; b < last; ++b) {
-        const std::int64_t* range = map->begin.data() + b * map->volume + k;
-        if (range[0] == range[1]) continue;
-        const Pairs pairs{map->in_row.data() + range[0], map->out_row.data() + range[0], range[1] - range[0]};
+        const Pairs pairs = pairs_of(b, k);
+        if (pairs.count == 0 || begun[static_cast<std::size_t>(b - first)] == k) continue;
         if (j.pairs.count > 0) {  // one job behind, so that each knows the next
           j.next = pairs;
           multiply(j, k_of_job);
@@ -179,6 +217,7 @@ struct ForwardRun {
       multiply(j, k_of_job);
     }
     if (epilogue.activation != Activation::none) {
+      const std::int64_t begin = first * kBlock, end = std::min(last * kBlock, y.rows);
       kernels().end_rows({y.row(begin), y.row_stride, end - begin, y.cols, ending(), epilogue.slope});
     }
   }
@@ -190,7 +229,7 @@ std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channels) {
   constexpr std::int64_t kAccumulatorBytes = 256 * 1024;
   constexpr std::int64_t kParts = 32;
   const std::int64_t fit = kAccumulatorBytes / (kBlock * out_channels * static_cast<std::int64_t>(sizeof(float)));
-  return std::max<std::int64_t>(1, std::min(fit, blocks / kParts));
+  return std::max<std::int64_t>(1, std::min({fit, blocks / kParts, kMostBlocks}));
 }
 
 }  // namespace
