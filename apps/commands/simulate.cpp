@@ -14,7 +14,7 @@ namespace rarefy::cli::commands {
 namespace {
 
 struct Options {
-  std::string out, kind = "mixed";
+  std::string out, kind = "mixed", without;
   std::int64_t streets = 1, frames = 1, first_street = 0;
   std::uint64_t seed = 1;
   double interval = 0.1, rare = 1.0;
@@ -31,7 +31,8 @@ void simulate_lidar(const Options& o) {
                                 .frames = o.frames,
                                 .frame_interval = o.interval,
                                 .kind = street_kind_from_name(o.kind),
-                                .rare_factor = o.rare};
+                                .rare_factor = o.rare,
+                                .realism = realism_from_without(o.without)};
   const auto executor = make_thread_pool(threads_or_all(o.threads));
   SimulateResult result;
   {
@@ -81,6 +82,10 @@ void simulate(CLI::App& command) {
   lidar.add_option("--kind", o->kind, "mixed, residential, urban, country or highway");
   lidar.add_option("--interval", o->interval, "Seconds between two scans of a street");
   lidar.add_option("--rare", o->rare, "Factor on how often rare classes occur");
+  lidar.add_option(
+      "--without", o->without,
+      "Realism to leave out, for ablations, names with commas: porous_vegetation, rough_ground, "
+      "building_detail, mixed_pixels, drop_out, intensity_model, sensor_variation, clutter, street_variety");
   add_json(lidar, o->json);
   add_threads(lidar, o->threads);
   lidar.callback([o] { simulate_lidar(*o); });

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "data/simulate/simulate.h"
 #include "rarefy/error.h"
@@ -104,36 +105,65 @@ std::vector<std::array<double, 3>> points_of(const Scan& scan, const std::set<st
   return out;
 }
 
-TEST(Street, mean_over_streets_lies_within_the_spread_of_real_scans) {
-  // Bands: what single real scans of this sensor span, and 5 points per range bin around the mean of two of them.
-  constexpr std::array<double, 10> kEdges{0, 5, 10, 15, 20, 30, 40, 50, 60, 81};
-  constexpr std::array<double, 9> kShare{7.1, 39.9, 21.5, 10.7, 10.7, 4.7, 3.1, 1.4, 1.3};
-  constexpr int kStreets = 20;
+constexpr std::array<double, 10> kEdges{0, 5, 10, 15, 20, 30, 40, 50, 60, 81};
+
+/// What is compared with real scans: points, 5 cm voxels, occupied neighbours of a voxel (itself included), and the
+/// shares of points by range, per cent.
+struct Figures {
   double points = 0, voxels = 0, neighbours = 0, remission = 0;
   std::array<double, 9> share{};
-  for (int street = 0; street < kStreets; ++street) {
-    const Scan scan = scan_of(street);
-    points += static_cast<double>(scan.size()) / kStreets;
-    const auto sites = cells(points_of(scan), 0.05);
-    voxels += static_cast<double>(sites.size()) / kStreets;
-    std::int64_t pairs = 0;
-    for (const auto& s : sites)
-      for (int k = 0; k < 27; ++k) pairs += holds(sites, {s[0] + k / 9 - 1, s[1] + k / 3 % 3 - 1, s[2] + k % 3 - 1});
-    neighbours += static_cast<double>(pairs) / static_cast<double>(sites.size()) / kStreets;
-    for (std::size_t i = 0; i < scan.labels.size(); ++i) {
-      const double range = std::hypot(scan.xyz[3 * i], scan.xyz[3 * i + 1], scan.xyz[3 * i + 2]);
-      const auto bin =
-          static_cast<std::size_t>(std::upper_bound(kEdges.begin(), kEdges.end(), range) - kEdges.begin()) - 1;
-      share[bin] += 100.0 / static_cast<double>(scan.size()) / kStreets;
-      remission += scan.intensity[i] / static_cast<double>(scan.size()) / kStreets;
-    }
+};
+
+Figures figures_of(const Scan& scan) {
+  Figures f;
+  const auto count = static_cast<double>(scan.size());
+  f.points = count;
+  const auto sites = cells(points_of(scan), 0.05);
+  f.voxels = static_cast<double>(sites.size());
+  std::int64_t pairs = 0;
+  for (const auto& s : sites)
+    for (int k = 0; k < 27; ++k) pairs += holds(sites, {s[0] + k / 9 - 1, s[1] + k / 3 % 3 - 1, s[2] + k % 3 - 1});
+  f.neighbours = static_cast<double>(pairs) / f.voxels;
+  for (std::size_t i = 0; i < scan.labels.size(); ++i) {
+    const double range = std::hypot(scan.xyz[3 * i], scan.xyz[3 * i + 1], scan.xyz[3 * i + 2]);
+    const auto bin =
+        static_cast<std::size_t>(std::upper_bound(kEdges.begin(), kEdges.end(), range) - kEdges.begin()) - 1;
+    f.share[bin] += 100.0 / count;
+    f.remission += scan.intensity[i] / count;
   }
-  EXPECT_THAT(points, testing::AllOf(testing::Ge(113000), testing::Le(127000)));
-  EXPECT_THAT(voxels, testing::AllOf(testing::Ge(85000), testing::Le(97000)));
-  EXPECT_THAT(neighbours, testing::AllOf(testing::Ge(2.9), testing::Le(3.9)));
-  EXPECT_NEAR(remission, 0.284, 0.05);
-  for (std::size_t bin = 0; bin < share.size(); ++bin)
-    EXPECT_NEAR(share[bin], kShare[bin], 5)
+  return f;
+}
+
+const std::vector<Figures>& twenty_streets() {
+  static const auto all = [] {
+    std::vector<Figures> out;
+    for (int street = 0; street < 20; ++street) out.push_back(figures_of(scan_of(street)));
+    return out;
+  }();
+  return all;
+}
+
+template <class Get>
+std::pair<double, double> mean_and_deviation(Get get) {
+  const auto& all = twenty_streets();
+  double sum = 0, squares = 0;
+  for (const Figures& f : all) sum += get(f);
+  const double mean = sum / static_cast<double>(all.size());
+  for (const Figures& f : all) squares += (get(f) - mean) * (get(f) - mean);
+  return {mean, std::sqrt(squares / static_cast<double>(all.size() - 1))};
+}
+
+TEST(Street, mean_over_streets_lies_within_the_spread_of_real_scans) {
+  constexpr std::array<double, 9> kShare{7.8, 36.5, 19.9, 11.9, 10.8, 5.9, 3.7, 1.7, 1.8};  // of a real scan
+  EXPECT_THAT(mean_and_deviation([](const Figures& f) { return f.points; }).first,
+              testing::AllOf(testing::Ge(113000), testing::Le(127000)));
+  EXPECT_THAT(mean_and_deviation([](const Figures& f) { return f.voxels; }).first,
+              testing::AllOf(testing::Ge(85000), testing::Le(97000)));
+  EXPECT_THAT(mean_and_deviation([](const Figures& f) { return f.neighbours; }).first,
+              testing::AllOf(testing::Ge(2.9), testing::Le(3.9)));
+  EXPECT_NEAR(mean_and_deviation([](const Figures& f) { return f.remission; }).first, 0.284, 0.05);
+  for (std::size_t bin = 0; bin < kShare.size(); ++bin)
+    EXPECT_NEAR(mean_and_deviation([bin](const Figures& f) { return f.share[bin]; }).first, kShare[bin], 5)
         << "per cent of points in " << kEdges[bin] << ".." << kEdges[bin + 1] << " m";
 }
 
@@ -212,6 +242,113 @@ TEST(Street, moving_objects_have_moving_classes_and_move) {
     ++tracked;
   }
   EXPECT_GT(tracked, 0);
+}
+
+Scan without(const char* names, std::int64_t street, StreetKind kind = StreetKind::residential) {
+  StreetOptions options;
+  options.street = street;
+  options.kind = kind;
+  options.realism = realism_from_without(names);
+  return Street(options).scan(0, serial_executor());
+}
+double share_of(const Scan& scan, const std::set<int>& classes) {
+  double count = 0;
+  for (const std::uint32_t label : scan.labels) count += static_cast<double>(classes.count(train_class(raw(label))));
+  return count / static_cast<double>(scan.size());
+}
+/// Standard deviation of the height of a class over the scan, metres.
+double height_spread(const Scan& scan, std::uint32_t id) {
+  double sum = 0, squares = 0, count = 0;
+  for (const auto& p : points_of(scan, {id})) sum += p[2], squares += p[2] * p[2], ++count;
+  return std::sqrt(std::max(0.0, squares / count - sum / count * (sum / count)));
+}
+
+TEST(Realism, ground_without_roughness_is_a_plane) {
+  // The sensor stands upright only without its own variation: then every point of the ground lies at its height.
+  const Scan flat = without("rough_ground,sensor_variation", 2), rough = without("sensor_variation", 2);
+  EXPECT_LT(height_spread(flat, 40), 0.02);
+  EXPECT_LT(height_spread(flat, 48), 0.02);
+  EXPECT_GT(height_spread(rough, 40), 0.03);
+}
+
+TEST(Realism, clutter_goes_with_its_labels) {
+  EXPECT_EQ(share_of(without("clutter", 1), {0}), 0);
+  EXPECT_GT(share_of(without("", 1), {0}), 0);
+}
+
+TEST(Realism, solid_plants_and_plain_houses_have_smooth_surfaces) {
+  // Neighbours along a ring lie closer together in range where nothing is porous or recessed.
+  const auto roughness = [](const Scan& scan, std::uint32_t id) {
+    double steps = 0, count = 0, last = 0;
+    bool before = false;
+    for (std::size_t i = 0; i < scan.labels.size(); ++i) {
+      const bool here = raw(scan.labels[i]) == id;
+      const double range = std::hypot(scan.xyz[3 * i], scan.xyz[3 * i + 1], scan.xyz[3 * i + 2]);
+      if (here && before) steps += std::min(1.0, std::abs(range - last)), ++count;
+      last = range;
+      before = here;
+    }
+    return steps / count;
+  };
+  EXPECT_LT(roughness(without("porous_vegetation", 3), 70), 0.6 * roughness(without("", 3), 70));
+  EXPECT_LT(roughness(without("building_detail", 3), 50), 0.6 * roughness(without("", 3), 50));
+}
+
+TEST(Realism, every_hit_returns_without_drop_out) {
+  EXPECT_GT(without("drop_out", 4).size(), without("", 4).size() + 1000);
+}
+
+TEST(Realism, no_point_moves_between_surfaces_without_mixed_pixels) {
+  const Scan pure = without("mixed_pixels", 4), mixed = without("", 4);
+  ASSERT_EQ(pure.size(), mixed.size());
+  EXPECT_EQ(pure.labels, mixed.labels);
+  std::int64_t moved = 0;
+  for (std::size_t i = 0; i < pure.xyz.size(); i += 3) moved += pure.xyz[i] != mixed.xyz[i] ? 1 : 0;
+  EXPECT_GT(moved, 100);
+  EXPECT_LT(moved, pure.size() / 10);
+}
+
+TEST(Realism, remission_is_constant_without_its_model) {
+  const Scan scan = without("intensity_model", 4);
+  EXPECT_EQ(std::set<float>(scan.intensity.begin(), scan.intensity.end()).size(), 1u);
+  EXPECT_EQ(scan.xyz, without("", 4).xyz);
+}
+
+TEST(Realism, one_sensor_for_all_streets_without_its_variation) {
+  // On a plane every sensor of the same build stands equally high above the road; real ones do not.
+  const auto height = [](const Scan& scan) {
+    double sum = 0, count = 0;
+    for (const auto& p : points_of(scan, {40}))
+      if (std::hypot(p[0], p[1]) < 12) sum += p[2], ++count;
+    return sum / count;
+  };
+  double same = 0, varied = 0;
+  for (int street = 1; street < 4; ++street) {
+    same = std::max(same, std::abs(height(without("rough_ground,sensor_variation", street)) -
+                                   height(without("rough_ground,sensor_variation", 0))));
+    varied = std::max(varied, std::abs(height(without("rough_ground", street)) - height(without("rough_ground", 0))));
+  }
+  EXPECT_LT(same, 0.005);
+  EXPECT_GT(varied, 0.02);
+}
+
+TEST(Realism, only_residential_streets_without_variety) {
+  StreetOptions options;
+  options.kind = StreetKind::highway;
+  EXPECT_EQ(Street(options).kind(), StreetKind::highway);
+  options.realism.street_variety = false;
+  EXPECT_EQ(Street(options).kind(), StreetKind::residential);
+}
+
+TEST(Realism, names_come_back_and_unknown_ones_are_refused_with_the_list) {
+  EXPECT_EQ(realism_without(Realism{}), "");
+  EXPECT_EQ(realism_without(realism_from_without("clutter,drop_out")), "drop_out,clutter");
+  try {
+    realism_from_without("colour");
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("'colour'"), testing::HasSubstr("street_variety")));
+  }
 }
 
 TEST(Street, refuses_options_out_of_range_by_name) {

@@ -155,7 +155,19 @@ void add_roof(Mesh& mesh, const House& house, float height, Rng& rng) {
 
 }  // namespace
 
+namespace {
+
+void add_plain_house(Mesh& mesh, const House& house, Rng& rng) {
+  const float height = static_cast<float>(house.floors) * 3 + 0.5f;
+  mesh.part({kBuilding, 0, Material::matte, between(rng, 0.20, 0.50), 0});
+  mesh.box({house.length / 2, house.depth / 2, height / 2 - 0.6f},
+           {house.length / 2, house.depth / 2, height / 2 + 0.6f});
+}
+
+}  // namespace
+
 void add_house(Mesh& mesh, const House& house, Rng rng) {
+  if (house.plain) return add_plain_house(mesh, house, rng);
   Facade f;
   f.bay = between(rng, 2.0, 3.6);
   f.window_width = std::min(f.bay - 0.6f, between(rng, 0.8, 1.7));

@@ -133,6 +133,115 @@ void add_clutter(Mesh& mesh, Rng rng) {
   }
 }
 
+namespace {
+
+void add_heap(Mesh& mesh, Rng& rng) {  // earth, gravel, leaves under a sheet
+  for (int k = 0, n = static_cast<int>(rng.integer(1, 3)); k < n; ++k)
+    mesh.ellipsoid({between(rng, -1, 1), between(rng, -0.6, 0.6), 0},
+                   {between(rng, 0.5, 1.8), between(rng, 0.5, 1.3), between(rng, 0.3, 1.2)}, 10);
+}
+
+void add_stack(Mesh& mesh, Rng& rng) {  // logs or pipes, lying
+  const float length = between(rng, 0.6, 2.5), radius = between(rng, 0.08, 0.2);
+  const int rows = static_cast<int>(rng.integer(2, 4)), wide = static_cast<int>(rng.integer(4, 8));
+  for (int row = 0; row < rows; ++row)
+    for (int k = 0; k < wide - row; ++k) {
+      const float x = radius * (2 * static_cast<float>(k) + static_cast<float>(row) - static_cast<float>(wide)),
+                  z = radius * (1 + 1.7f * static_cast<float>(row));
+      mesh.tube({x, -length / 2 + between(rng, -0.08, 0.08), z}, {x, length / 2, z}, radius, radius, 6);
+    }
+}
+
+void add_skip(Mesh& mesh, Rng& rng) {  // open on top, wider there; rubble in it
+  const float l = between(rng, 1.3, 2.6), w = between(rng, 0.8, 1.1), h = between(rng, 0.9, 1.6);
+  const auto wall = [&](Vec3 a, Vec3 b) {
+    const auto up = [&](Vec3 p) { return Vec3{p.x * 1.15f, p.y * 1.05f, h}; };
+    mesh.quad(a, b, up(b), up(a));
+  };
+  const Vec3 a{-l, -w, 0.1f}, b{l, -w, 0.1f}, c{l, w, 0.1f}, d{-l, w, 0.1f};
+  wall(a, b), wall(b, c), wall(c, d), wall(d, a);
+  if (rng.chance(0.7)) mesh.ellipsoid({0, 0, h * 0.7f}, {l * 0.9f, w * 0.9f, h * 0.45f}, 8);
+}
+
+void add_play_frame(Mesh& mesh, Rng& rng) {  // swings, climbing frames, drying racks, pergolas
+  const float l = between(rng, 0.9, 2.2), w = between(rng, 0.6, 1.5), h = between(rng, 1.4, 2.5), r = 0.045f;
+  for (const float x : {-l, l})
+    for (const float y : {-w, w}) mesh.tube({x, y, -0.1f}, {x, y * (rng.chance(0.5) ? 1.0f : 0.2f), h}, r, r, 6);
+  for (const float y : {-w, w}) mesh.tube({-l, y, h}, {l, y, h}, r, r, 6);
+  for (float x = -l; x <= l; x += between(rng, 0.4, 0.9)) mesh.tube({x, -w, h}, {x, w, h}, r, r, 5);
+  if (rng.chance(0.4)) mesh.quad({-l, -w, h * 0.5f}, {0, -w, h * 0.5f}, {-l * 0.5f, w, 0.1f}, {-l * 1.5f, w, 0.1f});
+}
+
+void add_site_fence(Mesh& mesh, Rng& rng) {  // barriers with boards around a hole
+  const int pieces = static_cast<int>(rng.integer(2, 4));
+  for (int k = 0; k < pieces; ++k) {
+    const float x = 2.1f * static_cast<float>(k), y = between(rng, -0.15, 0.15);
+    for (const float z : {0.25f, 0.95f}) mesh.box({x + 1, y, z}, {1.0f, 0.02f, 0.1f});
+    for (const float end : {0.1f, 1.9f}) mesh.box({x + end, y, 0.5f}, {0.03f, 0.25f, 0.5f});
+  }
+}
+
+}  // namespace
+
+void add_large_clutter(Mesh& mesh, Rng rng) {
+  mesh.part({rng.chance(0.6) ? kUnlabeled : kOtherObject, 0, Material::matte, between(rng, 0.1, 0.45), 0});
+  switch (rng.integer(0, 6)) {
+    case 0:
+      return add_heap(mesh, rng);
+    case 1:
+      return add_stack(mesh, rng);
+    case 2:
+      return add_skip(mesh, rng);
+    case 3:
+      return add_play_frame(mesh, rng);
+    case 4:
+      return add_site_fence(mesh, rng);
+    case 5: {  // shipping container, site hut, water tank
+      const float h = between(rng, 1.0, 1.3);
+      mesh.box({0, 0, h}, {between(rng, 1.2, 3.0), between(rng, 0.9, 1.2), h});
+      return;
+    }
+    default:  // pallets, bales, stones
+      for (int k = 0, n = static_cast<int>(rng.integer(2, 6)); k < n; ++k) {
+        const float h = between(rng, 0.2, 0.65);
+        mesh.box({between(rng, -1.6, 1.6), between(rng, -0.9, 0.9), h},
+                 {between(rng, 0.3, 0.7), between(rng, 0.3, 0.6), h}, between(rng, 0, 1.5));
+      }
+  }
+}
+
+void add_scaffold(Mesh& mesh, float length, float height, Rng rng) {
+  mesh.part({kUnlabeled, 0, Material::matte, between(rng, 0.2, 0.4), 0});
+  for (float x = 0.1f; x <= length; x += 2.0f)
+    for (const float y : {-0.25f, -1.05f}) mesh.tube({x, y, 0}, {x, y, height}, 0.03f, 0.03f, 5);
+  for (float z = 2.0f; z <= height; z += 2.0f) {
+    mesh.box({length / 2, -0.65f, z}, {length / 2, 0.36f, 0.03f});
+    for (const float rail : {0.5f, 1.0f})
+      mesh.tube({0, -1.05f, z + rail}, {length, -1.05f, z + rail}, 0.025f, 0.025f, 5);
+  }
+}
+
+void add_bridge(Mesh& mesh, float half, float clearance, Rng rng) {
+  const float width = between(rng, 3, 7), deep = between(rng, 0.7, 1.4);
+  mesh.part({kOtherStructure, 0, Material::matte, between(rng, 0.2, 0.4), 0});
+  mesh.box({0, 0, clearance + deep / 2}, {width, half + 12, deep / 2});
+  for (const float y : {-half - 1.5f, half + 1.5f}) {
+    if (rng.chance(0.5))
+      mesh.box({0, y, clearance / 2 - 1}, {width, 0.5f, clearance / 2 + 1});
+    else
+      for (float x = -width + 0.8f; x < width; x += 3) mesh.tube({x, y, -1}, {x, y, clearance}, 0.45f, 0.45f, 10);
+  }
+  mesh.part({kFence, 0, Material::matte, 0.3f, 0});
+  for (const float x : {-width, width}) mesh.box({x, 0, clearance + deep + 0.5f}, {0.03f, half + 12, 0.5f});
+}
+
+void add_island(Mesh& mesh, float length, float half_width, float rho, Rng rng) {
+  mesh.part({kOtherGround, 0, Material::matte, rho, 0});
+  const float high = between(rng, 0.05, 0.14);
+  mesh.box({length / 2, 0, high / 2 - 0.2f}, {length / 2, half_width, high / 2 + 0.2f});
+  for (const float x : {0.0f, length}) mesh.tube({x, 0, -0.3f}, {x, 0, high}, half_width, half_width, 12);
+}
+
 void add_bus_shelter(Mesh& mesh, Rng rng) {
   mesh.part({kOtherStructure, 0, Material::matte, between(rng, 0.15, 0.3), 0});
   const float w = between(rng, 1.5, 2.4);

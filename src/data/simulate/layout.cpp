@@ -10,7 +10,8 @@ float between(Rng& rng, double low, double high) { return static_cast<float>(rng
 constexpr float kKerbWidth = 0.04f;
 }  // namespace
 
-Layout::Layout(StreetKind kind_in, float begin, float end, const Rng& rng) : kind(kind_in), s_begin(begin), s_end(end) {
+Layout::Layout(StreetKind kind_in, float begin, float end, const Realism& realism_in, const Rng& rng)
+    : kind(kind_in), realism(realism_in), s_begin(begin), s_end(end) {
   noise_seed_ = static_cast<std::uint32_t>(Rng(rng).bits());
   plan_centre_line(rng.fork(1));
   plan_strips(rng.fork(2));
@@ -73,10 +74,11 @@ void Layout::plan_centre_line(Rng rng) {
   const float wavelength = between(rng, fast ? 400 : 150, fast ? 1200 : 500);
   // The curvature stays below 1 / 130 m, so that strips up to kExtent do not fold over.
   const float largest = wavelength / (2 * std::numbers::pi_v<float> * 130);
-  const float amplitude = std::min(largest, rng.chance(0.5) ? between(rng, 0, 0.08) : between(rng, 0.05, 0.5));
+  float amplitude = std::min(largest, rng.chance(0.5) ? between(rng, 0, 0.08) : between(rng, 0.05, 0.5));
   const float phase = between(rng, 0, 2 * std::numbers::pi);
   slant_ = kind == StreetKind::urban || kind == StreetKind::residential ? between(rng, -0.25, 0.25) : 0;
   if (rng.chance(0.5)) slant_ = 0;
+  if (!realism.street_variety) amplitude = slant_ = 0;
   grade_ = static_cast<float>(rng.normal()) * (fast ? 0.008f : 0.018f);
   hills_ = between(rng, 0.05, kind == StreetKind::country ? 0.9 : 0.4);
   camber_ = between(rng, 0.0, 0.03);
@@ -134,14 +136,14 @@ void Layout::plan_highway(Rng& rng) {
 }
 
 void Layout::plan_country(Rng& rng) {
-  lane_width = between(rng, 2.7, 3.6);
+  lane_width = between(rng, 2.5, 3.3);
   half_width = lane_width + (rng.chance(0.4) ? between(rng, 0.3, 1.2) : 0);
   ego_lane = -lane_width / 2;
   ego_speed = between(rng, 11, 22);
   for (int side = 0; side < 2; ++side) {
     add(side, half_width, 0, kRoad);
     const bool path = rng.chance(0.25);
-    add(side, between(rng, 0.8, 3.5), -0.04f, kTerrain, 0.05f);
+    add(side, between(rng, 0.8, 2.5), -0.04f, kTerrain, 0.05f);
     if (path) {
       walk_begin[side] = strips[side].back().end;
       add(side, between(rng, 1.6, 2.6), 0.0f, kSidewalk);
@@ -161,35 +163,43 @@ void Layout::plan_country(Rng& rng) {
 
 void Layout::plan_town(Rng& rng) {
   const bool urban = kind == StreetKind::urban;
-  lanes = urban && rng.chance(0.15) ? 2 : 1;
-  lane_width = urban ? between(rng, 3.0, 4.2) : between(rng, 2.6, 3.9);
+  alley = rng.chance(0.08) && realism.street_variety;
+  lanes = urban && !alley && rng.chance(0.15) ? 2 : 1;
+  lane_width = alley ? between(rng, 2.2, 2.8) : urban ? between(rng, 2.8, 3.5) : between(rng, 2.4, 3.2);
   half_width = lane_width * static_cast<float>(lanes);
-  ego_lane = -lane_width * (static_cast<float>(rng.integer(0, lanes - 1)) + 0.5f);
+  ego_lane = alley ? -0.4f : -lane_width * (static_cast<float>(rng.integer(0, lanes - 1)) + 0.5f);
   ego_speed = urban ? between(rng, 4, 13) : between(rng, 4, 10);
   const float kerb = rng.chance(0.15) ? 0.03f : between(rng, 0.05, 0.15);
-  for (int side = 0; side < 2; ++side) {
-    add(side, half_width, 0, kRoad);
-    if (rng.chance((urban ? 0.6 : 0.38) - 0.2 * side)) {
-      parking[side] = rng.chance(0.15) ? between(rng, 4.4, 5.2) : between(rng, 1.9, 2.4);
-      const bool flush = rng.chance(0.6);
-      add(side, parking[side], flush ? 0.0f : 0.05f, kParking);
-    }
-    const bool verge = rng.chance(urban ? 0.3 : 0.45);
-    if (verge) add(side, between(rng, 1.0, 3.5), kerb, rng.chance(0.85) ? kTerrain : kOtherGround, 0.03f);
-    walk_begin[side] = strips[side].back().end;
-    float walk = urban ? between(rng, 2.4, 6.5) : between(rng, 2.0, 4.6);
-    // The pavement on the ego vehicle's own side: walls and hedges right beside the sensor are the exception.
-    if (side == 1) walk = std::max(walk, std::abs(ego_lane) + between(rng, 4.5, 8.5) - walk_begin[side]);
-    add(side, walk, kerb, kSidewalk);
-    walk_end[side] = strips[side].back().end;
-    float yard = urban ? (rng.chance(0.7) ? 0.0f : between(rng, 1, 6)) : between(rng, 1.5, 7.5);
-    if (yard > 0) {
-      const float draw = static_cast<float>(rng.uniform());
-      const Raw raw = draw < 0.5f ? kTerrain : draw < 0.82f ? kSidewalk : draw < 0.91f ? kOtherGround : kParking;
-      add(side, yard, kerb + (rng.chance(0.3) ? between(rng, -0.3, 0.9) : 0.03f), raw, 0.06f);
-    }
-    front[side] = strips[side].back().end;
+  for (int side = 0; side < 2; ++side) plan_town_side(side, kerb, rng);
+}
+
+void Layout::plan_town_side(int side, float kerb, Rng& rng) {
+  const bool urban = kind == StreetKind::urban;
+  add(side, half_width, 0, kRoad);
+  if (!alley && rng.chance((urban ? 0.42 : 0.25) - 0.12 * side)) {
+    parking[side] = rng.chance(0.12) ? between(rng, 4.4, 5.2) : between(rng, 1.9, 2.4);
+    const bool flush = rng.chance(0.6);
+    add(side, parking[side], flush ? 0.0f : 0.05f, kParking);
   }
+  float walk = alley ? between(rng, 0.8, 2.0) : urban ? between(rng, 2.4, 5.5) : between(rng, 1.8, 3.8);
+  float verge = !alley && rng.chance(urban ? 0.25 : 0.3) ? between(rng, 1.0, 3.0) : 0.0f;
+  // Walls and hedges right beside the sensor are the exception: there is room, paved or green.
+  if (!alley) {
+    const float used = strips[side].back().end + walk + verge;
+    const float more = (side == 1 ? -ego_lane + between(rng, 6.0, 13.0) : ego_lane + between(rng, 6.5, 13.0)) - used;
+    if (more > 0) (rng.chance(urban ? 0.35 : 0.6) ? verge : walk) += more;
+  }
+  if (verge > 0.4f) add(side, verge, kerb, rng.chance(0.92) ? kTerrain : kOtherGround, 0.03f);
+  walk_begin[side] = strips[side].back().end;
+  add(side, walk, kerb, kSidewalk);
+  walk_end[side] = strips[side].back().end;
+  const float yard = urban || alley ? (rng.chance(0.6) ? 0.0f : between(rng, 1, 6)) : between(rng, 2.0, 9.0);
+  if (yard > 0) {
+    const float draw = static_cast<float>(rng.uniform());
+    const Raw raw = draw < 0.55f ? kTerrain : draw < 0.9f ? kSidewalk : draw < 0.95f ? kOtherGround : kParking;
+    add(side, yard, kerb + (rng.chance(0.3) ? between(rng, -0.3, 0.9) : 0.03f), raw, 0.06f);
+  }
+  front[side] = strips[side].back().end;
 }
 
 void Layout::plan_side_streets(Rng rng) {
@@ -230,6 +240,7 @@ float Layout::level(float d) const {
 }
 
 float Layout::height(float s, float d) const {
+  if (!realism.rough_ground) return 0;
   const float hills = hills_ * (value_noise(s / 45, d / 45, 0, noise_seed_) - 0.5f);
   const float bumps = 0.04f * (value_noise(s / 7, d / 7, 3, noise_seed_) - 0.5f);
   const float rough = strip(d).rough * (value_noise(s / 2.5f, d / 2.5f, 7, noise_seed_) - 0.5f);

@@ -29,9 +29,10 @@ struct SideStreet {
 /// Coordinates: s along the centre line (the ego vehicle drives towards larger s), d to the left of it, metres.
 class Layout {
  public:
-  Layout(StreetKind kind, float s_begin, float s_end, const Rng& rng);
+  Layout(StreetKind kind, float s_begin, float s_end, const Realism& realism, const Rng& rng);
 
   StreetKind kind;
+  Realism realism;
   float s_begin, s_end;
   float half_width = 3;  ///< of the carriageway
   float lane_width = 3;
@@ -43,6 +44,7 @@ class Layout {
   float parking[2] = {0, 0};     ///< width of the parking strip
   float walk_begin[2] = {0, 0}, walk_end[2] = {0, 0};
   float front[2] = {0, 0};  ///< where buildings begin
+  bool alley = false;       ///< a narrow lane of a town, between walls
   std::vector<SideStreet> side_streets;
   static constexpr float kExtent = 75;  ///< the ground ends at |d| = kExtent
 
@@ -73,6 +75,7 @@ class Layout {
   void plan_highway(Rng& rng);
   void plan_country(Rng& rng);
   void plan_town(Rng& rng);
+  void plan_town_side(int side, float kerb, Rng& rng);
   void plan_side_streets(Rng rng);
   void add(int side, float width, float level, std::uint16_t raw, float rough = 0);
   float flare(float s, float d) const;

@@ -48,6 +48,7 @@ struct House {
   float length = 10, depth = 9;  ///< along x, and away from the street along +y; the front is y = 0
   int floors = 2;
   bool attached = false;  ///< town house: no space around
+  bool plain = false;     ///< a box, without anything on it
 };
 void add_house(Mesh& mesh, const House& house, Rng rng);
 
@@ -61,6 +62,18 @@ void add_large_sign(Mesh& mesh, float span, Rng rng);
 void add_traffic_light(Mesh& mesh, Rng rng);
 /// Bins, boxes, benches, cabinets, planters: labelled other-object or unlabelled.
 void add_clutter(Mesh& mesh, Rng rng);
+/// Skips, heaps, log stacks, bales, climbing frames, pergolas, site fences: labelled other-object or unlabelled.
+void add_large_clutter(Mesh& mesh, Rng rng);
+/// Tubes and planks in front of a wall along x, the wall at y = 0; unlabelled.
+void add_scaffold(Mesh& mesh, float length, float height, Rng rng);
+/// Bridge over the street: deck and piers; the frame's x runs along the street, `half` is the half span.
+void add_bridge(Mesh& mesh, float half, float clearance, Rng rng);
+/// A traffic island: `length` along x, with a kerb.
+void add_island(Mesh& mesh, float length, float half_width, float rho, Rng rng);
+/// Corn, maize or reed over an area from (0, 0) to (length, depth).
+void add_crop(Mesh& mesh, float length, float depth, float height, Rng rng);
+/// Low shrubs, ground cover and flower beds over an area from (0, 0) to (length, depth).
+void add_ground_cover(Mesh& mesh, float length, float depth, float height, Rng rng);
 void add_bus_shelter(Mesh& mesh, Rng rng);
 
 }  // namespace rarefy::sim

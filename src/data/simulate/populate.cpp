@@ -35,7 +35,8 @@ void plant_traffic(Planter& p) {
   for (int direction = 0; direction < 2; ++direction)
     for (int lane = 0; lane < l.lanes; ++lane) {
       const float offset = (l.median > 0 ? l.median + 0.6f : 0) + (static_cast<float>(lane) + 0.5f) * l.lane_width;
-      const float d = direction == 0 ? -offset : offset;
+      if (l.alley && direction == 1) continue;  // too narrow to meet
+      const float d = l.alley ? l.ego_lane : direction == 0 ? -offset : offset;
       const bool own = std::abs(d - l.ego_lane) < 0.5f;
       // One speed per lane, so that nobody runs into anybody.
       const float speed = own ? l.ego_speed : l.ego_speed * p.between(0.75, 1.2);
@@ -44,7 +45,9 @@ void plant_traffic(Planter& p) {
       for (float s = l.s_begin + p.between(0, gap_high); s < l.s_end + (direction == 0 ? 0 : speed * 10);
            s += p.between(gap_low, gap_high)) {
         if (own && std::abs(s) < 14) continue;
-        p.out.movers.push_back(make(p, vehicle_type(p, highway ? 0.2 : 0.02), s, d, vs));
+        const Mover::Type type = vehicle_type(p, highway ? 0.2 : 0.02);
+        const bool wide = type == Mover::Type::truck || type == Mover::Type::bus || type == Mover::Type::other;
+        p.out.movers.push_back(make(p, wide && l.lane_width < 2.8f ? Mover::Type::car : type, s, d, vs));
         s += 8;
       }
     }
@@ -64,7 +67,7 @@ void plant_traffic(Planter& p) {
   }
   for (int side = 0; side < 2; ++side) {
     if (l.walk_end[side] - l.walk_begin[side] < 1) continue;
-    for (int k = count(0.7); k > 0; --k) {
+    for (int k = count(0.4); k > 0; --k) {
       const float d = p.between(l.walk_begin[side] + 0.4, l.walk_end[side] - 0.3);
       p.out.movers.push_back(make(p, Mover::Type::person, p.between(l.s_begin, l.s_end), side == 0 ? d : -d,
                                   p.between(0.8, 1.6) * (p.chance(0.5) ? 1.0f : -1.0f)));
@@ -85,14 +88,18 @@ void plant_traffic(Planter& p) {
 
 void plant_parked(Planter& p) {
   const Layout& l = p.layout;
+  if (l.kind == StreetKind::highway) return;
   for (int side = 0; side < 2; ++side) {
     const float sign = side == 0 ? 1.0f : -1.0f;
+    if (l.kind == StreetKind::country && p.chance(0.75)) continue;
     const bool strip = l.parking[side] > 0;
     const bool row = l.parking[side] > 3.5f;
     // Without a strip, cars stand at the edge or half on the pavement, where they leave room to pass.
-    const float d = strip ? l.half_width + l.parking[side] / 2 : l.half_width - (p.chance(0.5) ? 0.95f : 0.1f);
-    if (!strip && (d < l.half_width / 2 + 2.3f || p.chance(0.3))) continue;
-    const double density = strip ? p.between(0.1, 0.8) : p.between(0.05, 0.4);
+    const float d = strip ? l.half_width + l.parking[side] / 2 : l.half_width + p.between(-1.0, 1.1);
+    // Room for the ego vehicle on its side, for what comes towards it on the other.
+    const float room = d - (side == 1 ? -l.ego_lane : l.half_width - l.lane_width / 2);
+    if (!strip && (l.alley || room < 2.0f || p.chance(0.3))) continue;
+    const double density = strip ? p.between(0.35, 0.98) : p.between(0.1, 0.6);
     const float oblique = row ? p.between(0.7, 1.571) : 0;
     for (float s = l.s_begin; s < l.s_end;) {
       const float slot = row ? 2.6f / std::max(0.7f, std::sin(oblique)) : p.between(5.4, 6.6);
@@ -104,7 +111,7 @@ void plant_parked(Planter& p) {
                             : (side == 0 && p.chance(0.8) ? kPi : 0) + static_cast<float>(p.rng.normal()) * 0.03f;
       Mesh& mesh = p.at(s + slot / 2, sign * (d + static_cast<float>(p.rng.normal()) * 0.08f), yaw);
       float used = 0;
-      if (!row && p.rare_chance(0.012))
+      if (!row && l.lane_width > 2.8f && p.rare_chance(0.012))
         used = add_truck(mesh, {kTruck, p.instance()}, p.fresh()).length;
       else if (p.rare_chance(0.012))
         used = add_other_vehicle(mesh, {kOtherVehicle, p.instance()}, p.fresh()).length;
@@ -124,7 +131,7 @@ void plant_pavement(Planter& p) {
     const float sign = side == 0 ? 1.0f : -1.0f, kerb = l.walk_begin[side], wall = l.walk_end[side];
     const float face = side == 0 ? kPi : 0;
     if (wall - kerb < 1) continue;
-    for (float s = l.s_begin + p.between(0, 25); s < l.s_end; s += p.between(25, 65)) {
+    for (float s = l.s_begin + p.between(0, 25); s < l.s_end; s += p.between(35, 85)) {
       if (!l.in_side_street(s, 0)) {
         if (p.chance(0.75))
           add_lamp(p.at(s, sign * (p.chance(0.7) ? kerb + 0.35f : wall - 0.25f), side == 0 ? kPi : 0), p.fresh());
@@ -150,7 +157,7 @@ void plant_pavement(Planter& p) {
                       {kBicycle, p.instance()}, p.fresh());
       if (p.rare_chance(0.05 * urban))
         add_motorcycle(p.at(q, sign * (kerb + 0.7f), p.between(0.5, 2.5)), {kMotorcycle, p.instance()}, p.fresh());
-      if (p.rare_chance(0.08 * urban))
+      if (p.rare_chance(0.05 * urban))
         add_person(p.at(q, sign * p.between(kerb + 0.4, wall - 0.3), p.between(0, 6.28)), {kPerson, p.instance()},
                    p.fresh());
       if (p.rare_chance(0.012 * urban))
@@ -171,6 +178,32 @@ void plant_pavement(Planter& p) {
 }
 
 }  // namespace detail
+
+namespace {
+
+/// Foliage that stops every ray at its hull, which is then that of the ellipsoid or box itself.
+void make_solid(Mesh& mesh) {
+  for (Blob& blob : mesh.blobs) {
+    blob.density = 1000;
+    blob.gap = -3;  // below any value of the noise that makes clusters and outlines
+  }
+}
+
+/// Drops all triangles of the classes that training ignores.
+void drop_clutter(Mesh& mesh) {
+  std::size_t kept = 0;
+  for (std::size_t t = 0; t < mesh.triangle_part.size(); ++t) {
+    const std::uint16_t raw = mesh.parts[mesh.triangle_part[t]].raw;
+    if (raw == kUnlabeled || raw == kOutlier || raw == kOtherStructure || raw == kOtherObject) continue;
+    std::copy_n(mesh.triangles.begin() + static_cast<std::ptrdiff_t>(3 * t), 3,
+                mesh.triangles.begin() + static_cast<std::ptrdiff_t>(3 * kept));
+    mesh.triangle_part[kept++] = mesh.triangle_part[t];
+  }
+  mesh.triangle_part.resize(kept);
+  mesh.triangles.resize(3 * kept);
+}
+
+}  // namespace
 
 Population populate(const Layout& layout, double rare, const Rng& rng) {
   Population out;
@@ -194,6 +227,9 @@ Population populate(const Layout& layout, double rare, const Rng& rng) {
   detail::plant_traffic(with(4));
   detail::plant_side_streets(with(5));
   detail::plant_background(with(6));
+  detail::plant_road_works(with(7));
+  if (!layout.realism.porous_vegetation) make_solid(out.mesh);
+  if (!layout.realism.clutter) drop_clutter(out.mesh);
   return out;
 }
 

@@ -56,12 +56,18 @@ struct Planter {
     const float pi = 3.14159265f;
     return side == 0 ? at(s, distance) : at(s + length, -distance, pi);
   }
+  /// A house whose front stands at `distance`.
+  void house(int side, float s, float distance, House house) {
+    house.plain = !layout.realism.building_detail;
+    add_house(facing(side, s, house.length, distance), house, fresh());
+  }
 };
 void plant_town(Planter& planter);
 void plant_country(Planter& planter);
 void plant_highway(Planter& planter);
 /// What shows above the first row: tall trees and the houses of other streets.
 void plant_background(Planter& planter);
+void plant_road_works(Planter& planter);
 void plant_parked(Planter& planter);
 void plant_pavement(Planter& planter);
 void plant_traffic(Planter& planter);

@@ -39,9 +39,12 @@ Pose make_pose(Vec3 origin, float yaw, float pitch, float roll) {
   return pose;
 }
 
-Sensor::Sensor(Rng rng) {
-  auto normal = [&](double sigma) { return static_cast<float>(rng.normal() * sigma); };
-  auto uniform = [&](double low, double high) { return static_cast<float>(rng.uniform(low, high)); };
+Sensor::Sensor(Rng rng, const Realism& realism) : drop_out(realism.drop_out), intensity_model(realism.intensity_model) {
+  const bool vary = realism.sensor_variation;  // else each draw gives its mean
+  auto normal = [&](double sigma) { return vary ? static_cast<float>(rng.normal() * sigma) : 0.0f; };
+  auto uniform = [&](double low, double high) {
+    return static_cast<float>(vary ? rng.uniform(low, high) : 0.5 * (low + high));
+  };
   height = 1.73f + std::clamp(normal(0.04), -0.12f, 0.12f);
   pitch = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
   roll = std::clamp(normal(0.4), -1.2f, 1.2f) * kDegree;
@@ -51,6 +54,7 @@ Sensor::Sensor(Rng rng) {
   intensity = std::exp(normal(0.12));
   sensitivity = normal(0.35);
   mixed = uniform(0.05, 0.3);
+  if (!realism.mixed_pixels) mixed = 0;
   const float tilt = normal(0.15);
   for (int i = 0; i < kBeams; ++i) {
     Beam& beam = beams[static_cast<std::size_t>(i)];
@@ -64,13 +68,14 @@ Sensor::Sensor(Rng rng) {
     beam.gain = std::exp(normal(0.08));
     beam.drop = 0.003f + (i < 22 ? 0.006f : 0) + (i > 50 ? 0.022f * static_cast<float>(i - 50) : 0.0f);
     beam.drop *= uniform(0.4, 1.6);
+    if (!drop_out) beam.drop = 0;
   }
   // Bonnet in front, antennas and cameras on the roof behind.
   shadows.push_back({normal(3) * kDegree, uniform(11, 20) * kDegree, uniform(-21, -18.5) * kDegree});
   for (const float sign : {-1.0f, 1.0f}) {
     shadows.push_back({sign * uniform(153, 167) * kDegree, uniform(4, 8) * kDegree, uniform(-15.5, -13) * kDegree});
     shadows.push_back({sign * uniform(122, 138) * kDegree, uniform(2, 6) * kDegree, uniform(-21, -18) * kDegree});
-    if (rng.chance(0.5))
+    if (vary && rng.chance(0.5))
       shadows.push_back({sign * uniform(50, 100) * kDegree, uniform(2, 7) * kDegree, uniform(-23, -17) * kDegree});
   }
 }
@@ -124,6 +129,8 @@ Surface ground_surface(const View& view, const Hit& hit, Vec3 direction, Rng& rn
   const float patch = value_noise(hit.s * 0.4f, hit.d * 0.4f, 11, 5u);
   surface.rho = view.layout.ground_rho(hit.ground_raw) * (0.8f + 0.4f * patch);
   surface.cosine = std::abs(dot(hit.normal, direction));
+  if (hit.ground_raw == kRoad && on_marking(view.layout, hit.s, hit.d)) surface.rho *= 2.1f;
+  if (!view.layout.realism.rough_ground) return surface;
   // Unevenness of some decimetres, which the triangles of the ground are too large for.
   const float relief =
       view.layout.ground_relief(hit.ground_raw) *
@@ -135,8 +142,6 @@ Surface ground_surface(const View& view, const Hit& hit, Vec3 direction, Rng& rn
     const float lift = grass * static_cast<float>(rng.uniform());
     surface.shift -= std::min(lift / std::max(surface.cosine, 0.05f), 1.2f);
     surface.cosine = std::max(surface.cosine, static_cast<float>(rng.uniform(0.2, 0.9)));
-  } else if (on_marking(view.layout, hit.s, hit.d) && hit.ground_raw == kRoad) {
-    surface.rho *= 2.1f;
   }
   return surface;
 }
@@ -234,17 +239,21 @@ Return fire(const Sensor& sensor, const View& view, int ring, int firing) {
   const Surface surface = hit.kind == Hit::Kind::ground ? ground_surface(view, hit, direction, rng)
                                                         : part_surface((*parts)[hit.part], hit, direction, rng);
   const float range = hit.distance + surface.shift + beam.bias + static_cast<float>(rng.normal()) * sensor.noise;
-  if (surface.lost || range < 1.0f || range > Sensor::kMaxRange) return none;
-  if (!detected(sensor, surface.rho, surface.cosine, range, rng)) return none;
+  if ((surface.lost && sensor.drop_out) || range < 1.0f || range > Sensor::kMaxRange) return none;
+  if (sensor.drop_out && !detected(sensor, surface.rho, surface.cosine, range, rng)) return none;
   Return result;
   result.range = range;
   const Vec3 reported = view.pose.rotate(from_angles(e + beam.elevation_error, a + beam.azimuth_error));
   result.point = view.pose.unrotate(origin + reported * range - view.pose.origin);
+  result.label = surface.label;
+  if (!sensor.intensity_model) {
+    result.intensity = 0.28f;
+    return result;
+  }
   const float speckle = 1.0f + 0.18f * static_cast<float>(rng.normal());
   const float value =
       surface.rho * (0.8f + 0.2f * surface.cosine) * range_factor(range) * beam.gain * sensor.intensity * speckle;
   result.intensity = rng.chance(0.05) ? 0.0f : std::clamp(std::floor(value * 100.0f + 0.5f) / 100.0f, 0.0f, 0.99f);
-  result.label = surface.label;
   return result;
 }
 

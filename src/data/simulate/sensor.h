@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "data/scan.h"
+#include "data/simulate/simulate.h"
 #include "data/simulate/tracer.h"
 #include "rarefy/executor.h"
 
@@ -39,11 +40,13 @@ struct Sensor {
   std::array<Beam, kBeams> beams;
   std::vector<Shadow> shadows;
   float height = 1.73f, pitch = 0, roll = 0;
-  float noise = 0.015f;   ///< sigma of the range
-  float intensity = 1;    ///< street-wide factor
-  float sensitivity = 0;  ///< shift of the detection threshold, in log units
-  float mixed = 0.2f;     ///< share of edge firings that return a range between the two surfaces
-  explicit Sensor(Rng rng);
+  float noise = 0.015f;         ///< sigma of the range
+  float intensity = 1;          ///< street-wide factor
+  float sensitivity = 0;        ///< shift of the detection threshold, in log units
+  float mixed = 0.2f;           ///< share of edge firings that return a range between the two surfaces
+  bool drop_out = true;         ///< false: every hit within range returns
+  bool intensity_model = true;  ///< false: the same remission everywhere
+  Sensor(Rng rng, const Realism& realism);
 };
 
 /// What the sensor looks at during one revolution.

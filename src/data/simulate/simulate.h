@@ -13,8 +13,25 @@
 
 namespace rarefy {
 
-/// What kind of street is built. `mixed` draws one per street: 58 % residential, 17 % urban, 20 % country, 5 % highway.
+/// What kind of street is built. `mixed` draws one per street: 61 % residential, 18 % urban, 16 % country, 5 % highway.
 enum class StreetKind : std::uint8_t { mixed, residential, urban, country, highway };
+
+/// What makes a simulated scan look real, each to be left out on its own so that its worth can be measured.
+struct Realism {
+  bool porous_vegetation = true;  ///< off: leaves fill solid ellipsoids and boxes
+  bool rough_ground = true;       ///< off: a plane without slopes, kerbs, bumps and grass
+  bool building_detail = true;    ///< off: plain boxes without windows, recesses, balconies, bays and roofs
+  bool mixed_pixels = true;       ///< off: no returns between two surfaces at an edge
+  bool drop_out = true;           ///< off: every hit in range returns, through glass and from black paint alike
+  bool intensity_model = true;    ///< off: the same remission everywhere
+  bool sensor_variation = true;   ///< off: every street is driven by the same ideal sensor
+  bool clutter = true;            ///< off: nothing that is unlabelled, other-structure or other-object
+  bool street_variety = true;     ///< off: straight residential streets only, whatever kind is asked for
+};
+/// Comma-separated names of what is off ("clutter,drop_out"), empty when nothing is.
+std::string realism_without(const Realism& realism);
+/// The reverse. @throws UsageError listing the names when one is unknown.
+Realism realism_from_without(std::string_view names);
 
 struct StreetOptions {
   std::uint64_t seed = 1;       ///< together with `street` names the world: same numbers, same scans
@@ -25,6 +42,7 @@ struct StreetOptions {
   /// Multiplies how often people, riders, two-wheelers, trucks, other vehicles and signs occur; 1 = as on real streets,
   /// 0..20. Training wants more of the rare classes than the world has.
   double rare_factor = 1.0;
+  Realism realism;
 };
 
 /// One street with everything on it. Immutable once built; `scan` may be called from several threads at once.
@@ -65,6 +83,7 @@ struct SimulateOptions {
   double frame_interval = 0.1;
   StreetKind kind = StreetKind::mixed;
   double rare_factor = 1.0;
+  Realism realism;
 };
 
 struct SimulateResult {

@@ -31,17 +31,17 @@ void check(const StreetOptions& o) {
 StreetKind choose_kind(StreetKind wanted, Rng rng) {
   if (wanted != StreetKind::mixed) return wanted;
   const double draw = rng.uniform();
-  if (draw < 0.58) return StreetKind::residential;
-  if (draw < 0.75) return StreetKind::urban;
+  if (draw < 0.61) return StreetKind::residential;
+  if (draw < 0.79) return StreetKind::urban;
   return draw < 0.95 ? StreetKind::country : StreetKind::highway;
 }
 
 sim::Layout make_layout(const StreetOptions& o, const Rng& rng) {
-  const StreetKind kind = choose_kind(o.kind, rng.fork(1));
+  const StreetKind kind = o.realism.street_variety ? choose_kind(o.kind, rng.fork(1)) : StreetKind::residential;
   // The ego speed is known only with the layout; it never depends on the length, so a short one tells it.
-  const float speed = sim::Layout(kind, -10, 10, rng.fork(2)).ego_speed;
+  const float speed = sim::Layout(kind, -10, 10, o.realism, rng.fork(2)).ego_speed;
   const float travel = speed * static_cast<float>(static_cast<double>(o.frames - 1) * o.frame_interval);
-  return sim::Layout(kind, -kView, kView + travel, rng.fork(2));
+  return sim::Layout(kind, -kView, kView + travel, o.realism, rng.fork(2));
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ struct Street::World {
         ground(sim::make_ground(layout)),
         population(sim::populate(layout, o.rare_factor, rng.fork(3))),
         tracer(population.mesh, &ground),
-        sensor(rng.fork(4)) {
+        sensor(rng.fork(4), o.realism) {
     Rng more = rng.fork(5);
     wander_phase = static_cast<float>(more.uniform(0, 6.28));
     wander_size = static_cast<float>(more.uniform(0.05, 0.4));
@@ -140,6 +140,47 @@ std::array<double, 12> Street::pose(std::int64_t frame) const {
   out[7] = t.y;
   out[11] = t.z;
   return out;
+}
+
+namespace {
+/// Every switch with its name.
+template <class AnyRealism>
+auto switches(AnyRealism& r) {
+  using Entry = std::pair<std::string_view, decltype(&r.clutter)>;
+  return std::array<Entry, 9>{{{"porous_vegetation", &r.porous_vegetation},
+                               {"rough_ground", &r.rough_ground},
+                               {"building_detail", &r.building_detail},
+                               {"mixed_pixels", &r.mixed_pixels},
+                               {"drop_out", &r.drop_out},
+                               {"intensity_model", &r.intensity_model},
+                               {"sensor_variation", &r.sensor_variation},
+                               {"clutter", &r.clutter},
+                               {"street_variety", &r.street_variety}}};
+}
+}  // namespace
+
+std::string realism_without(const Realism& realism) {
+  std::vector<std::string_view> off;
+  for (const auto& [name, on] : switches(realism))
+    if (!*on) off.push_back(name);
+  return fmt::format("{}", fmt::join(off, ","));
+}
+
+Realism realism_from_without(std::string_view names) {
+  Realism realism;
+  const auto all = switches(realism);
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find(','));
+    names.remove_prefix(std::min(names.size(), name.size() + 1));
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first == name; });
+    if (found == all.end()) {
+      std::vector<std::string_view> known;
+      for (const auto& entry : all) known.push_back(entry.first);
+      fail<UsageError>("simulate: no realism feature '{}' to leave out; there are {}", name, fmt::join(known, ", "));
+    }
+    *found->second = false;
+  }
+  return realism;
 }
 
 std::string_view street_kind_name(StreetKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }

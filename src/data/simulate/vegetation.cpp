@@ -35,8 +35,8 @@ Vec3 add_stem(Mesh& mesh, float height, float radius, Rng& rng) {
 void add_tree(Mesh& mesh, float size, bool trimmed, Rng rng) {
   const float radius = 0.05f + 0.16f * size * between(rng, 0.6, 1.2);
   // Garden trees and self-sown ones branch near the ground.
-  const float stem = !trimmed && rng.chance(0.4) ? between(rng, 0.3, 1.3)
-                                                 : (trimmed ? 2.2f : 1.2f) + 1.8f * size + between(rng, 0, 1.3);
+  const float stem = !trimmed && rng.chance(0.55) ? between(rng, 0.3, 1.3)
+                                                  : (trimmed ? 2.2f : 1.2f) + 1.8f * size + between(rng, 0, 1.3);
   const float crown = 0.8f + 3.2f * size * between(rng, 0.7, 1.2), tall = crown * between(rng, 0.8, 1.5);
   mesh.part(bark(rng));
   const Vec3 fork = add_stem(mesh, stem, radius, rng);
@@ -91,7 +91,7 @@ void add_conifer(Mesh& mesh, float size, Rng rng) {
 void add_bush(Mesh& mesh, float height, float width, Rng rng) {
   mesh.part(leaves(rng));
   const int clusters = static_cast<int>(rng.integer(3, 7));
-  const float density = between(rng, 4, 12), gap = between(rng, 0.15, 0.55);
+  const float density = between(rng, 2, 9), gap = between(rng, 0.3, 0.65);
   for (int k = 0; k < clusters; ++k) {
     const float h = height * between(rng, 0.5, 1.0), r = width * between(rng, 0.22, 0.5);
     Blob blob;
@@ -111,7 +111,7 @@ void add_tall_grass(Mesh& mesh, float length, float height, float depth, Rng rng
     const float h = height * between(rng, 0.4, 1.2);
     tuft.center = {x + between(rng, 0, 0.8), depth * between(rng, -0.4, 0.4), h * 0.35f};
     tuft.radius = {between(rng, 0.5, 1.0), depth * between(rng, 0.4, 0.7), h * 0.65f};
-    tuft.density = between(rng, 2, 6);
+    tuft.density = between(rng, 4, 9);
     tuft.gap = 0.45f;
     tuft.grain = 0.3f;
     mesh.blob(tuft);
@@ -120,9 +120,9 @@ void add_tall_grass(Mesh& mesh, float length, float height, float depth, Rng rng
 
 void add_hedge(Mesh& mesh, float length, float height, float depth, Rng rng) {
   mesh.part(leaves(rng));
-  const bool clipped = rng.chance(0.6);
-  const float density = clipped ? between(rng, 9, 20) : between(rng, 5, 10),
-              gap = clipped ? 0.12f : between(rng, 0.2, 0.5);
+  const bool clipped = rng.chance(0.4);
+  const float density = clipped ? between(rng, 5, 16) : between(rng, 2.5, 8),
+              gap = clipped ? between(rng, 0.12, 0.35) : between(rng, 0.3, 0.6);
   if (clipped) {
     Blob core;
     core.center = {length / 2, 0, height / 2 - 0.1f};
@@ -143,6 +143,34 @@ void add_hedge(Mesh& mesh, float length, float height, float depth, Rng rng) {
     plant.density = density;
     plant.gap = gap + 0.1f;
     plant.grain = 0.25f;
+    mesh.blob(plant);
+  }
+}
+
+void add_crop(Mesh& mesh, float length, float depth, float height, Rng rng) {
+  mesh.part(leaves(rng));
+  Blob crop;
+  crop.center = {length / 2, depth / 2, height / 2 - 0.15f};
+  crop.radius = {length / 2, depth / 2, height / 2 + 0.15f};
+  crop.density = between(rng, 2, 6);
+  crop.gap = between(rng, 0.1, 0.5);
+  crop.grain = between(rng, 0.2, 0.5);
+  crop.box = true;
+  mesh.blob(crop);
+}
+
+void add_ground_cover(Mesh& mesh, float length, float depth, float height, Rng rng) {
+  mesh.part(leaves(rng));
+  const float size = between(rng, 0.35, 0.8), density = between(rng, 2, 5) / height, gap = between(rng, 0.2, 0.55);
+  const int plants = static_cast<int>(length * depth * between(rng, 0.5, 0.9) / (size * size) * 0.65f) + 1;
+  for (int k = 0; k < plants; ++k) {
+    Blob plant;
+    const float h = height * between(rng, 0.35, 1.15);
+    plant.center = {between(rng, 0, length), between(rng, 0, depth), h * 0.4f};
+    plant.radius = {size * between(rng, 0.7, 1.4), size * between(rng, 0.7, 1.4), h * 0.6f};
+    plant.density = density;
+    plant.gap = gap;
+    plant.grain = between(rng, 0.15, 0.35);
     mesh.blob(plant);
   }
 }

@@ -25,9 +25,9 @@ bool complete(const fs::path& points, const fs::path& labels) {
 std::string describe(const SimulateOptions& o, std::int64_t street) {
   // frames is left out: a sequence may be continued with more of them only if the street is as long, so it counts too.
   return fmt::format(
-      "{{\"simulator\": 1, \"seed\": {}, \"street\": {}, \"frames\": {}, \"frame_interval\": {}, \"kind\": \"{}\", "
-      "\"rare_factor\": {}}}\n",
-      o.seed, street, o.frames, o.frame_interval, street_kind_name(o.kind), o.rare_factor);
+      "{{\"simulator\": 2, \"seed\": {}, \"street\": {}, \"frames\": {}, \"frame_interval\": {}, \"kind\": \"{}\", "
+      "\"rare_factor\": {}, \"without\": \"{}\"}}\n",
+      o.seed, street, o.frames, o.frame_interval, street_kind_name(o.kind), o.rare_factor, realism_without(o.realism));
 }
 
 void check_record(const fs::path& path, const std::string& wanted) {
@@ -77,7 +77,7 @@ class Writer {
     auto need = [&]() -> const Street& {
       if (!street)
         street = std::make_unique<Street>(StreetOptions{options_.seed, number, options_.frames, options_.frame_interval,
-                                                        options_.kind, options_.rare_factor});
+                                                        options_.kind, options_.rare_factor, options_.realism});
       return *street;
     };
     for (std::int64_t frame = 0; frame < options_.frames; ++frame) {
