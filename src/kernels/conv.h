@@ -57,7 +57,8 @@ struct PackedWeights {
 /// @param weights  [K, C_in, C_out] contiguous
 /// @param in_channels, out_channels  as stored; the packed ones are exchanged for the transposed orders
 void pack_weights(const ConvVariant& variant, const float* weights, std::int64_t volume, std::int64_t in_channels,
-                  std::int64_t out_channels, WeightOrder order, PackedWeights& out);
+                  std::int64_t out_channels, WeightOrder order, PackedWeights& out,
+                  Executor& executor = serial_executor());
 
 struct ConvEpilogue {
   const float* bias = nullptr;        ///< [C_out] or null

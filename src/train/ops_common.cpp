@@ -23,7 +23,7 @@ struct ConvGradient {
     if (needed[0]) {
       PackedWeights packed;
       const WeightOrder order = call.map == nullptr ? WeightOrder::transposed : call.adjoint.order;
-      pack_weights(*variant, weight.data_ptr<float>(), volume(), in, out, order, packed);
+      pack_weights(*variant, weight.data_ptr<float>(), volume(), in, out, order, packed, *executor);
       result[0] = empty_matrix(x.size(0), in);
       conv_forward(matrix(gradient), packed, call.adjoint.map, {}, *executor, matrix(result[0]));
     }
@@ -50,7 +50,7 @@ at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
   ConvGradient gradient{args.batch, call, x, weight, has_bias, &args.variant, &args.executor};
   PackedWeights packed;
   pack_weights(args.variant, weight.data_ptr<float>(), gradient.volume(), weight.size(-2), weight.size(-1),
-               WeightOrder::forward, packed);
+               WeightOrder::forward, packed, args.executor);
   at::Tensor bias;
   ConvEpilogue epilogue;
   if (has_bias) {

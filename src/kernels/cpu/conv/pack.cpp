@@ -44,7 +44,7 @@ void pack_transposed(const Panels& panels, const float* w, std::int64_t in, std:
 }  // namespace
 
 void pack_weights(const ConvVariant& variant, const float* weights, std::int64_t volume, std::int64_t in_channels,
-                  std::int64_t out_channels, WeightOrder order, PackedWeights& out) {
+                  std::int64_t out_channels, WeightOrder order, PackedWeights& out, Executor& executor) {
   RAREFY_CHECK(volume >= 1 && in_channels >= 1 && out_channels >= 1, ShapeError,
                "weights [{}, {}, {}]: every extent must be at least 1", volume, in_channels, out_channels);
   const bool transposed = order != WeightOrder::forward;
@@ -57,7 +57,7 @@ void pack_weights(const ConvVariant& variant, const float* weights, std::int64_t
   out.in_channels = in;
   out.out_channels = cols;
   out.variant = &variant;
-  for (std::int64_t k = 0; k < volume; ++k) {
+  executor.parallel_for(volume, [&](std::int64_t k, int) {
     const std::int64_t from = order == WeightOrder::transposed_flipped ? volume - 1 - k : k;
     const float* w = weights + from * in_channels * out_channels;
     if (transposed) {
@@ -65,7 +65,7 @@ void pack_weights(const ConvVariant& variant, const float* weights, std::int64_t
     } else {
       pack_forward(panels, w, in, cols, packed + k * size);
     }
-  }
+  });
 }
 
 }  // namespace rarefy

@@ -65,23 +65,28 @@ struct GradientRun {
     // Two chunks: while one is multiplied, the rows of the other are on their way into the cache.
     std::array<Chunk, 2> chunks;
     std::size_t now = 0;
-    const auto add = [&](std::int64_t in, std::int64_t out) {
-      Chunk& c = chunks[now];
-      c.x[c.count] = x.row(in);
-      c.gy[c.count] = gy.row(out);
-      if (++c.count < kChunk) return;
-      now = 1 - now;
-      multiply(chunks[now], chunks[1 - now], gw);
+    const auto add = [&](std::int64_t count, const auto& in_row, const auto& out_row) {
+      for (std::int64_t p = 0; p < count;) {
+        Chunk& c = chunks[now];
+        const std::int64_t end = std::min(count, p + kChunk - static_cast<std::int64_t>(c.count));
+        for (; p < end; ++p, ++c.count) {
+          c.x[c.count] = x.row(in_row(p));
+          c.gy[c.count] = gy.row(out_row(p));
+        }
+        if (c.count < kChunk) return;
+        now = 1 - now;
+        multiply(chunks[now], chunks[1 - now], gw);
+      }
     };
     for (std::int64_t b = first; b < last; ++b) {
       if (map == nullptr) {
-        const std::int64_t end = std::min(gy.rows, (b + 1) * kBlock);
-        for (std::int64_t r = b * kBlock; r < end; ++r) add(r, r);
+        const auto row = [&](std::int64_t p) { return b * kBlock + p; };
+        add(std::min(kBlock, gy.rows - b * kBlock), row, row);
       } else {
         const std::int64_t* range = map->begin.data() + b * map->volume + k;
-        for (std::int64_t p = range[0]; p < range[1]; ++p) {
-          add(map->in_row[static_cast<std::size_t>(p)], map->out_row[static_cast<std::size_t>(p)]);
-        }
+        const std::int32_t *in = map->in_row.data() + range[0], *out = map->out_row.data() + range[0];
+        add(
+            range[1] - range[0], [=](std::int64_t p) { return in[p]; }, [=](std::int64_t p) { return out[p]; });
       }
     }
     multiply(chunks[1 - now], chunks[now], gw);
