@@ -82,6 +82,9 @@ void Layout::plan_centre_line(Rng rng) {
   grade_ = static_cast<float>(rng.normal()) * (fast ? 0.008f : 0.018f);
   hills_ = between(rng, 0.05, kind == StreetKind::country ? 0.9 : 0.4);
   camber_ = between(rng, 0.0, 0.03);
+  const double profile = rng.uniform();
+  profile_ = profile < 0.4 ? Profile::ridge : profile < 0.7 ? Profile::arch : Profile::one_sided;
+  if (profile_ == Profile::one_sided && rng.chance(0.5)) camber_ = -camber_;
   const int samples = static_cast<int>(s_end - s_begin) + 2;
   Sample sample{s_begin, 0, 0};
   for (int i = 0; i < samples; ++i) {
@@ -239,13 +242,24 @@ float Layout::level(float d) const {
   return at.level_begin + (at.level_end - at.level_begin) * t;
 }
 
+float Layout::cross_fall(float d) const {
+  const float inside = std::clamp(d, -half_width, half_width);
+  switch (profile_) {
+    case Profile::ridge:
+      return -camber_ * std::abs(inside);
+    case Profile::arch:
+      return -camber_ * inside * inside / half_width;
+    default:
+      return camber_ * inside;
+  }
+}
+
 float Layout::height(float s, float d) const {
   if (!realism.rough_ground) return 0;
   const float hills = hills_ * (value_noise(s / 45, d / 45, 0, noise_seed_) - 0.5f);
   const float bumps = 0.04f * (value_noise(s / 7, d / 7, 3, noise_seed_) - 0.5f);
   const float rough = strip(d).rough * (value_noise(s / 2.5f, d / 2.5f, 7, noise_seed_) - 0.5f);
-  const float camber = -camber_ * std::min(std::abs(d), half_width);
-  return grade_ * s + hills + bumps + camber + kerb_factor(s) * (level(d) + rough);
+  return grade_ * s + hills + bumps + cross_fall(d) + kerb_factor(s) * (level(d) + rough);
 }
 
 Vec3 Layout::at(float s, float d) const {

@@ -79,9 +79,12 @@ class Layout {
   void plan_side_streets(Rng rng);
   void add(int side, float width, float level, std::uint16_t raw, float rough = 0);
   float flare(float s, float d) const;
+  float cross_fall(float d) const;
   std::vector<Sample> centre_;
   float rho_factor_[5] = {1, 1, 1, 1, 1};
   float relief_factor_ = 1;
+  enum class Profile : std::uint8_t { ridge, arch, one_sided };  ///< of the carriageway, across
+  Profile profile_ = Profile::ridge;
   float slant_ = 0, grade_ = 0, hills_ = 0, camber_ = 0.02f;
   std::uint32_t noise_seed_ = 0;
 };
