@@ -28,7 +28,7 @@ class FunctionRef<R(Args...)> {
 };
 
 /// Runs parts of one piece of work, on as many threads as it likes. Results of rarefy never depend on how many:
-/// the partition is chosen by the work, never by the executor.
+/// the order of every sum is chosen by the work, never by the executor.
 class RAREFY_API Executor {
  public:
   virtual ~Executor() = default;

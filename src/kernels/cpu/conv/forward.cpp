@@ -54,22 +54,24 @@ void check_shapes(Matrix<const float> x, const PackedWeights& w, const KernelMap
                y.rows);
 }
 
-/// Rows [begin, end) start as bias + residual.
-void begin_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begin, std::int64_t end) {
-  const float* bias = epilogue.bias;
+/// Columns [first, last) of rows [begin, end) start as bias + residual.
+void begin_rows(const ConvEpilogue& epilogue, Matrix<float> y, std::int64_t begin, std::int64_t end, std::int64_t first,
+                std::int64_t last) {
+  const std::int64_t n = last - first;
+  const float* bias = epilogue.bias == nullptr ? nullptr : epilogue.bias + first;
   for (std::int64_t r = begin; r < end; ++r) {
-    float* to = y.row(r);
+    float* to = y.row(r) + first;
     if (epilogue.residual.data != nullptr) {
-      const float* from = epilogue.residual.row(r);
+      const float* from = epilogue.residual.row(r) + first;
       if (bias != nullptr) {
-        for (std::int64_t c = 0; c < y.cols; ++c) to[c] = from[c] + bias[c];
+        for (std::int64_t c = 0; c < n; ++c) to[c] = from[c] + bias[c];
       } else if (from != to) {
-        std::copy(from, from + y.cols, to);
+        std::copy(from, from + n, to);
       }
     } else if (bias != nullptr) {
-      std::copy(bias, bias + y.cols, to);
+      std::copy(bias, bias + n, to);
     } else {
-      std::fill(to, to + y.cols, 0.0f);
+      std::fill(to, to + n, 0.0f);
     }
   }
 }
@@ -86,7 +88,7 @@ Ending ending_of(Activation activation) {
   return Ending::none;
 }
 
-/// Everything that parts of one call share.
+/// What a part works on: everything that parts of one call share, and which panels are its own.
 struct ForwardRun {
   Matrix<const float> x;
   const PackedWeights& weights;
@@ -94,7 +96,11 @@ struct ForwardRun {
   const ConvEpilogue& epilogue;
   Matrix<float> y;
   Panels panels;
+  std::int64_t first_panel = 0;
+  std::int64_t end_panel = panels.count;
 
+  std::int64_t first_column() const { return panels.first_channel(first_panel); }
+  std::int64_t end_column() const { return std::min(y.cols, panels.first_channel(end_panel)); }
   const conv_cpu::ConvKernels& kernels() const { return *weights.variant->kernels; }
   Ending ending() const { return ending_of(epilogue.activation); }
 
@@ -124,7 +130,7 @@ struct ForwardRun {
     return j;
   }
 
-  /// All panels of the pairs of offset k.
+  /// The panels of the pairs of offset k.
   void multiply(PanelJob job, std::int64_t k) const {
     // Output rows of an offset ascend strictly.
     RAREFY_ASSERT(std::adjacent_find(job.pairs.out_row, job.pairs.out_row + job.pairs.count, std::greater_equal<>()) ==
@@ -133,14 +139,14 @@ struct ForwardRun {
     const float* const start = job.start;
     float* const y0 = job.y;
     const Pairs next = job.next;
-    for (std::int64_t p = 0; p < panels.count; ++p) {
+    for (std::int64_t p = first_panel; p < end_panel; ++p) {
       const std::int64_t first = panels.first_channel(p);
       job.weights = w + first * weights.in_channels;
       job.y = y0 + first;
       job.start = start == nullptr ? nullptr : start + first;
       job.vectors = panels.vectors_of(p);
       job.tail = panels.tail_of(p);
-      job.next = p + 1 < panels.count ? Pairs{} : next;
+      job.next = p + 1 < end_panel ? Pairs{} : next;
       kernels().forward(job);
     }
   }
@@ -150,7 +156,7 @@ struct ForwardRun {
     PanelJob j = job();
     j.ending = ending();
     const bool both = epilogue.bias != nullptr && epilogue.residual.data != nullptr;
-    if (both) begin_rows(epilogue, y, begin, end);
+    if (both) begin_rows(epilogue, y, begin, end, first_column(), end_column());
     for (std::int64_t r = begin; r < end; r += kBlock) {
       j.x = x.row(r);
       j.y = y.row(r);
@@ -191,7 +197,7 @@ struct ForwardRun {
       const std::int32_t k = both ? -1 : covering_offset(b);
       begun[static_cast<std::size_t>(b - first)] = k;
       if (k < 0) {
-        begin_rows(epilogue, y, b * kBlock, std::min((b + 1) * kBlock, y.rows));
+        begin_rows(epilogue, y, b * kBlock, std::min((b + 1) * kBlock, y.rows), first_column(), end_column());
       } else {
         PanelJob j = starting_job();
         j.pairs = pairs_of(b, k);
@@ -218,7 +224,8 @@ struct ForwardRun {
     }
     if (epilogue.activation != Activation::none) {
       const std::int64_t begin = first * kBlock, end = std::min(last * kBlock, y.rows);
-      kernels().end_rows({y.row(begin), y.row_stride, end - begin, y.cols, ending(), epilogue.slope});
+      kernels().end_rows({y.row(begin) + first_column(), y.row_stride, end - begin, end_column() - first_column(),
+                          ending(), epilogue.slope});
     }
   }
 };
@@ -232,6 +239,15 @@ std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channels) {
   return std::max<std::int64_t>(1, std::min({fit, blocks / kParts, kMostBlocks}));
 }
 
+/// Few rows make few parts: then a part takes some of the panels only, or threads had nothing to do where most weights
+/// are. Never for one thread, nor for many rows: rows would be read again for each group of panels, which costs more
+/// than reading weights again. Each output element is one chain of multiply-adds in any part: bits do not depend on it.
+std::int64_t column_parts(std::int64_t row_parts, std::int64_t panels, int threads) {
+  constexpr std::int64_t kPartsPerThread = 4;
+  if (threads == 1) return 1;
+  return std::min(panels, (kPartsPerThread * threads + row_parts - 1) / row_parts);
+}
+
 }  // namespace
 
 void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
@@ -241,12 +257,18 @@ void conv_forward(Matrix<const float> x, const PackedWeights& weights, const Ker
   const ForwardRun run{x, weights, map, epilogue, y, Panels(*weights.variant->kernels, y.cols)};
   const std::int64_t blocks = (y.rows + kBlock - 1) / kBlock;
   const std::int64_t step = blocks_per_part(blocks, y.cols);
-  executor.parallel_for((blocks + step - 1) / step, [&](std::int64_t part, int) {
-    const std::int64_t last = std::min(blocks, (part + 1) * step);
+  const std::int64_t row_parts = (blocks + step - 1) / step;
+  const std::int64_t splits = column_parts(row_parts, run.panels.count, executor.concurrency());
+  executor.parallel_for(row_parts * splits, [&](std::int64_t part, int) {
+    const std::int64_t split = part % splits, first = part / splits * step;
+    const std::int64_t last = std::min(blocks, first + step);
+    ForwardRun mine = run;
+    mine.first_panel = run.panels.count * split / splits;
+    mine.end_panel = run.panels.count * (split + 1) / splits;
     if (map == nullptr) {
-      run.linear(part * step * kBlock, std::min(y.rows, last * kBlock));
+      mine.linear(first * kBlock, std::min(y.rows, last * kBlock));
     } else {
-      run.mapped(part * step, last);
+      mine.mapped(first, last);
     }
   });
 }
