@@ -297,6 +297,7 @@ TEST_F(Program, simulate_writes_a_data_set_and_continues_it) {
   EXPECT_EQ(json["scans"], 1);
   EXPECT_GT(json["points"].get<std::int64_t>(), 50000);
   expect_error("simulate lidar --streets 1", 2, {"--out"});
+  expect_error("simulate lidar --out other --without colour", 2, {"'colour'", "porous_vegetation", "street_variety"});
 }
 #endif
 

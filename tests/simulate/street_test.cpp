@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "data/simulate/sensor.h"
 #include "data/simulate/simulate.h"
 #include "rarefy/error.h"
 
@@ -366,6 +367,16 @@ TEST(Realism, one_sensor_for_all_streets_without_its_variation) {
   }
   EXPECT_LT(same, 0.005);
   EXPECT_GT(varied, 0.02);
+  const auto beams = [](std::uint64_t seed, const char* names) {
+    const sim::Sensor sensor(Rng(seed), realism_from_without(names));
+    std::vector<float> all;
+    for (const auto& b : sensor.beams)
+      all.insert(all.end(),
+                 {b.elevation, b.height, b.azimuth, b.elevation_error, b.azimuth_error, b.bias, b.gain, b.drop});
+    return all;
+  };
+  EXPECT_EQ(beams(1, "sensor_variation"), beams(2, "sensor_variation"));
+  EXPECT_NE(beams(1, ""), beams(2, ""));
 }
 
 TEST(Realism, only_residential_streets_without_variety) {

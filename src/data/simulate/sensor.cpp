@@ -63,8 +63,8 @@ Sensor::Sensor(Rng rng, const Realism& realism) : drop_out(realism.drop_out), in
     beam.elevation = true_elevation(kElevation[static_cast<std::size_t>(i)] + tilt + normal(0.05), beam.height);
     beam.azimuth = uniform(0, 0.18) * kDegree;
     beam.bias = normal(0.010);
-    beam.elevation_error = static_cast<float>(rng.normal()) * calibration;
-    beam.azimuth_error = static_cast<float>(rng.normal()) * calibration;
+    beam.elevation_error = normal(1) * calibration;
+    beam.azimuth_error = normal(1) * calibration;
     beam.gain = std::exp(normal(0.08));
     beam.drop = 0.003f + (i < 22 ? 0.006f : 0) + (i > 50 ? 0.022f * static_cast<float>(i - 50) : 0.0f);
     beam.drop *= uniform(0.4, 1.6);
