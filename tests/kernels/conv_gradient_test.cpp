@@ -153,12 +153,28 @@ TEST_P(ConvWeightGradient, linear_layer_with_many_rows_and_same_bits_for_any_num
   weight_gradient(x.view(), gy.view(), nullptr, four.view().data, *pool);
   expect_close(one.view(), oracle::conv_weight_gradient(x.view(), gy.view(), nullptr, 1), rows);
   EXPECT_TRUE(same_bits(one.view(), four.view()));
-  const KernelMap map = oracle::random_map(rng, rows, rows, 9, 0.6);
-  Guarded map_one(9 * in, out), map_four(9 * in, out);
-  weight_gradient(x.view(), gy.view(), &map, map_one.view().data);
-  weight_gradient(x.view(), gy.view(), &map, map_four.view().data, *pool);
-  expect_close(map_one.view(), oracle::conv_weight_gradient(x.view(), gy.view(), &map, 9), map.pairs());
-  EXPECT_TRUE(same_bits(map_one.view(), map_four.view()));
+}
+
+TEST_P(ConvWeightGradient, many_rows_are_cut_into_parts_with_the_same_bits_for_any_number_of_threads) {
+  Rng rng(5);
+  const auto pool = make_thread_pool(4);
+  struct Size {
+    std::int64_t in, out;
+    double density;
+  };
+  // Sums of all offsets that fit into cache, where a part takes them all, and larger ones, where it takes one.
+  for (const Size& size : {Size{17, 21, 0.6}, Size{150, 100, 0.3}}) {
+    const std::int64_t rows = 9000, volume = 9;
+    Guarded x(rows, size.in, 1), gy(rows, size.out, 2);
+    x.normal(rng);
+    gy.normal(rng);
+    const KernelMap map = oracle::random_map(rng, rows, rows, volume, size.density);
+    Guarded one(volume * size.in, size.out), four(volume * size.in, size.out);
+    weight_gradient(x.view(), gy.view(), &map, one.view().data);
+    weight_gradient(x.view(), gy.view(), &map, four.view().data, *pool);
+    expect_close(one.view(), oracle::conv_weight_gradient(x.view(), gy.view(), &map, volume), map.pairs());
+    EXPECT_TRUE(same_bits(one.view(), four.view()));
+  }
 }
 
 TEST_P(ConvWeightGradient, empty_maps_and_offsets_give_zero) {

@@ -130,6 +130,7 @@ RAREFY_INLINE void gradient_tile(const GradientJob& job, std::int64_t c, std::in
     __builtin_prefetch(job.next_gy[p] + gy_line, 0, 3);
     const float* x = job.x[p] + c;
     const float* g = job.gy[p];
+    __asm__("" : "+r"(x));  // or g++ keeps c + r of each r in a register of its own, more than there are
     Reg b[NV];
     RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) b[v] = V::load(g + v * L);
     b[NV - 1] = V::load(g + (NV - 1) * L, tail);
