@@ -81,132 +81,162 @@ struct Lane {
 
 /// Candidates of a run, in order of the output rows. @return their number
 std::size_t merge(const Build& b, const Run& run, std::vector<std::uint64_t>& candidates) {
+  // A step waits for the one before it: several lanes at a time hide most of that.
+  constexpr std::size_t kLanes = 3;
   constexpr std::int64_t kLaneRows = 1024;
   const std::uint64_t* in_keys = b.in_keys;
   const std::uint64_t* in_end = in_keys + b.in_rows;
   const std::uint64_t* out_keys = b.out.keys.data();
   const std::int64_t rows = b.out.rows();
   const std::uint64_t span = b.step * static_cast<std::uint64_t>(run.length - 1);
-  std::array<std::uint64_t, kLaneRows + 1> second_found;
+  std::array<std::array<std::uint64_t, kLaneRows + 1>, kLanes - 1> found;  // of all lanes but the first
   std::size_t n = 0;
   std::int64_t in_row = 0;
-  for (std::int64_t o = 0; o < rows; o += 2 * kLaneRows) {
-    const std::int64_t middle = std::min(o + kLaneRows, rows);
-    const std::int64_t end = std::min(middle + kLaneRows, rows);
-    const std::size_t room = n + static_cast<std::size_t>(end - o) + 1;
+  for (std::int64_t o = 0; o < rows; o += static_cast<std::int64_t>(kLanes) * kLaneRows) {
+    const std::size_t room = n + kLanes * kLaneRows + 1;
     if (candidates.size() < room) candidates.resize(room);
-    // A step waits for the one before it: two lanes at a time hide half of that.
-    Lane first{o, middle, in_row, candidates.data() + n};
-    Lane second{middle, end, in_row, second_found.data()};
-    if (middle < end)
-      second.in_row = std::lower_bound(in_keys + in_row, in_end, out_keys[middle] + run.delta) - in_keys;
-    while (first.row < first.end && second.row < second.end) {
-      first.step(in_keys, out_keys, run.delta, span);
-      second.step(in_keys, out_keys, run.delta, span);
+    std::array<Lane, kLanes> lanes;
+    for (std::size_t l = 0; l < kLanes; ++l) {
+      const std::int64_t first = std::min(o + static_cast<std::int64_t>(l) * kLaneRows, rows);
+      const std::int64_t end = std::min(first + kLaneRows, rows);
+      if (l > 0 && first < end)
+        in_row = std::lower_bound(in_keys + in_row, in_end, out_keys[first] + run.delta) - in_keys;
+      lanes[l] = {first, end, in_row, l == 0 ? candidates.data() + n : found[l - 1].data()};
     }
-    while (first.row < first.end) first.step(in_keys, out_keys, run.delta, span);
-    while (second.row < second.end) second.step(in_keys, out_keys, run.delta, span);
-    std::copy(second_found.data(), second.next, first.next);
-    n = static_cast<std::size_t>(first.next - candidates.data()) +
-        static_cast<std::size_t>(second.next - second_found.data());
-    in_row = second.in_row;
+    // A step ends at most one row, so that no lane needs to be asked for its end in between.
+    const auto safe_steps = [&lanes] {
+      std::int64_t least = kLaneRows;
+      for (const Lane& lane : lanes) least = std::min(least, lane.end - lane.row);
+      return least;
+    };
+    for (std::int64_t steps = safe_steps(); steps > 0; steps = safe_steps())
+      for (std::int64_t i = 0; i < steps; ++i)
+        for (Lane& lane : lanes) lane.step(in_keys, out_keys, run.delta, span);
+    for (Lane& lane : lanes)
+      while (lane.row < lane.end) lane.step(in_keys, out_keys, run.delta, span);
+    std::uint64_t* next = lanes[0].next;
+    for (std::size_t l = 1; l < kLanes; ++l) next = std::copy(found[l - 1].data(), lanes[l].next, next);
+    n = static_cast<std::size_t>(next - candidates.data());
+    for (const Lane& lane : lanes) in_row = std::max(in_row, lane.in_row);
   }
   return n;
 }
 
-/// Pairs of the rows of one block for the offsets of a run.
+/// The same for the one offset before the centre of a symmetric map: sites are multiples of the stride, so that its
+/// site can only be the row before.
+std::size_t find_predecessors(const Build& b, const Run& run, std::vector<std::uint64_t>& candidates) {
+  const std::int64_t rows = b.out.rows();
+  if (candidates.size() < static_cast<std::size_t>(rows + 1)) candidates.resize(static_cast<std::size_t>(rows + 1));
+  const std::uint64_t* out_keys = b.out.keys.data();
+  std::uint64_t* next = candidates.data();
+  for (std::int64_t o = 1; o < rows; ++o) {
+    *next = candidate(o, o - 1);
+    next += b.in_keys[o - 1] == out_keys[o] + run.delta;
+  }
+  return static_cast<std::size_t>(next - candidates.data());
+}
+
+/// Pairs of the offsets of a run: a list per offset, rows ascending, packed as candidates are.
 struct Hits {
-  std::array<std::array<std::int32_t, kBlock>, kMaxRun> in_row;
-  std::array<std::array<std::int32_t, kBlock>, kMaxRun> out_row;
-  std::array<std::int32_t, kMaxRun> count;
+  std::array<std::uint64_t*, kMaxRun> pairs;
+  std::array<std::size_t, kMaxRun> count{};
+
+  /// In the memory behind the candidates, which are at most as many; one pair more is written.
+  Hits(const Run& run, std::size_t candidates, std::vector<std::uint64_t>& memory) {
+    const std::size_t lists = static_cast<std::size_t>(run.length);
+    const std::size_t size = candidates + lists * (candidates + 1);
+    if (memory.size() < size) memory.resize(size);
+    for (std::size_t s = 0; s < lists; ++s) pairs[s] = memory.data() + candidates + s * (candidates + 1);
+  }
 };
 
+/// Appends the pairs of some candidates.
 template <std::size_t kLength>
 void find_hits(const Build& b, const Run& run, std::span<const std::uint64_t> candidates, Hits& hits) {
-  const std::uint64_t* out_keys = b.out.keys.data();
-  std::array<std::int32_t, kLength> count{};
+  const std::uint64_t *in_keys = b.in_keys, *out_keys = b.out.keys.data();
+  const std::uint64_t step = b.step;
+  std::array<std::uint64_t*, kLength> next;
+  for (std::size_t s = 0; s < kLength; ++s) next[s] = hits.pairs[s] + hits.count[s];
   for (const std::uint64_t c : candidates) {
     const std::int64_t o = out_row_of(c);
     std::int64_t i = in_row_of(c);
     std::uint64_t wanted = out_keys[o] + run.delta;
     for (std::size_t s = 0; s < kLength; ++s) {
-      const bool hit = b.in_keys[i] == wanted && i < b.in_rows;
-      hits.in_row[s][static_cast<std::size_t>(count[s])] = static_cast<std::int32_t>(i);
-      hits.out_row[s][static_cast<std::size_t>(count[s])] = static_cast<std::int32_t>(o);
-      count[s] += hit;
+      const bool hit = in_keys[i] == wanted && i < b.in_rows;
+      *next[s] = candidate(o, i);
+      next[s] += hit;
       i += hit;
-      wanted += b.step;
+      wanted += step;
     }
   }
-  std::copy(count.begin(), count.end(), hits.count.begin());
+  for (std::size_t s = 0; s < kLength; ++s) hits.count[s] = static_cast<std::size_t>(next[s] - hits.pairs[s]);
 }
 
 using FindHits = void (*)(const Build&, const Run&, std::span<const std::uint64_t>, Hits&);
 constexpr FindHits kFindHits[kMaxRun] = {find_hits<1>, find_hits<2>, find_hits<3>, find_hits<4>,
                                          find_hits<5>, find_hits<6>, find_hits<7>};
 
-/// Calls f(block, hits) for all blocks that have candidates, in order.
-template <class F>
-void for_each_block(const Build& b, const Run& run, std::span<const std::uint64_t> candidates, F f) {
-  Hits hits;
-  const FindHits find = kFindHits[run.length - 1];
+/// Finds the pairs of a run and adds their numbers to begin[segment + 1], segments counted as block * K + offset.
+void find_run(const Build& b, const Run& run, std::span<const std::uint64_t> candidates, Hits& hits) {
+  const std::int64_t volume = b.map.volume;
+  std::int64_t* count = b.map.begin.data() + 1;
   std::size_t begin = 0;
   while (begin < candidates.size()) {
     const std::int64_t block = out_row_of(candidates[begin]) / kBlock;
     std::size_t end = begin;
     while (end < candidates.size() && out_row_of(candidates[end]) < (block + 1) * kBlock) ++end;
-    find(b, run, candidates.subspan(begin, end - begin), hits);
-    f(block, hits);
+    const auto before = hits.count;
+    kFindHits[run.length - 1](b, run, candidates.subspan(begin, end - begin), hits);
+    for (std::size_t s = 0; s < static_cast<std::size_t>(run.length); ++s)
+      count[block * volume + run.first + static_cast<std::int64_t>(s)] +=
+          static_cast<std::int64_t>(hits.count[s] - before[s]);
     begin = end;
+  }
+  if (!b.symmetric) return;
+  for (std::size_t s = 0; s < static_cast<std::size_t>(run.length); ++s) {
+    const std::int64_t mirrored = volume - 1 - run.first - static_cast<std::int64_t>(s);
+    for (std::size_t p = 0;
+         p < hits.count[s];) {  // input rows ascend too: count those of a block, then look for the next
+      const std::int64_t block = in_row_of(hits.pairs[s][p]) / kBlock;
+      const std::size_t first = p;
+      while (p < hits.count[s] && in_row_of(hits.pairs[s][p]) < (block + 1) * kBlock) ++p;
+      count[block * volume + mirrored] += static_cast<std::int64_t>(p - first);
+    }
   }
 }
 
-/// Adds the pairs of a run to begin[segment + 1], segments counted as block * K + offset.
-void count_run(const Build& b, const Run& run, std::span<const std::uint64_t> candidates) {
-  const std::int64_t volume = b.map.volume;
-  std::int64_t* count = b.map.begin.data() + 1;
-  for_each_block(b, run, candidates, [&](std::int64_t block, const Hits& hits) {
-    for (int s = 0; s < run.length; ++s) {
-      const std::int64_t k = run.first + s;
-      const auto column = static_cast<std::size_t>(s);
-      count[block * volume + k] += hits.count[column];
-      if (!b.symmetric) continue;
-      for (std::int32_t p = 0; p < hits.count[column]; ++p) {
-        ++count[hits.in_row[column][static_cast<std::size_t>(p)] / kBlock * volume + volume - 1 - k];
-      }
+/// Copies the pairs of list s of a run to the segments of offset k. @return their number
+std::size_t fill_list(const Build& b, const Hits& hits, std::size_t s, std::int64_t k) {
+  std::size_t p = 0;
+  for (std::int64_t block = 0; block < b.map.blocks(); ++block) {
+    const std::int64_t* begin = b.map.begin.data() + block * b.map.volume + k;
+    const auto n = static_cast<std::size_t>(begin[1] - begin[0]);
+    const std::uint64_t* from = hits.pairs[s] + p;
+    std::int32_t *in = b.map.in_row.data() + begin[0], *out = b.map.out_row.data() + begin[0];
+    for (std::size_t j = 0; j < n; ++j) {
+      in[j] = static_cast<std::int32_t>(in_row_of(from[j]));
+      out[j] = static_cast<std::int32_t>(out_row_of(from[j]));
     }
-  });
+    p += n;
+  }
+  return p;
 }
 
-void fill_run(const Build& b, const Run& run, std::span<const std::uint64_t> candidates) {
+/// The same for its mirrored pairs, which belong to offset K - 1 - k. Input rows of one offset ascend, so they fill the
+/// segments of their blocks in order.
+void fill_mirrored(const Build& b, const Hits& hits, std::size_t s, std::size_t count, std::int64_t k) {
   const std::int64_t volume = b.map.volume;
-  const std::int64_t* begin = b.map.begin.data();
-  std::int32_t* in_row = b.map.in_row.data();
-  std::int32_t* out_row = b.map.out_row.data();
-  std::array<std::int64_t, kMaxRun> mirror_block;
-  std::array<std::int64_t, kMaxRun> mirror_next{};
-  mirror_block.fill(-1);
-  for_each_block(b, run, candidates, [&](std::int64_t block, const Hits& hits) {
-    for (int s = 0; s < run.length; ++s) {
-      const std::int64_t k = run.first + s;
-      const auto column = static_cast<std::size_t>(s);
-      const auto n = static_cast<std::size_t>(hits.count[column]);
-      const std::int64_t at = begin[block * volume + k];
-      std::copy_n(hits.in_row[column].begin(), n, in_row + at);
-      std::copy_n(hits.out_row[column].begin(), n, out_row + at);
-      if (!b.symmetric) continue;
-      // Input rows of one offset ascend, so the mirrored pairs fill the segments of (their block, K - 1 - k) in order.
-      for (std::size_t p = 0; p < n; ++p) {
-        const std::int32_t i = hits.in_row[column][p];
-        if (i / kBlock != mirror_block[column]) {
-          mirror_block[column] = i / kBlock;
-          mirror_next[column] = begin[i / kBlock * volume + volume - 1 - k];
-        }
-        in_row[mirror_next[column]] = hits.out_row[column][p];
-        out_row[mirror_next[column]++] = i;
-      }
+  std::int32_t *to_in = b.map.in_row.data(), *to_out = b.map.out_row.data();
+  std::int64_t block = -1, next = 0;
+  for (std::size_t p = 0; p < count; ++p) {
+    const std::int64_t i = in_row_of(hits.pairs[s][p]);
+    if (i / kBlock != block) {
+      block = i / kBlock;
+      next = b.map.begin[static_cast<std::size_t>(block * volume + volume - 1 - k)];
     }
-  });
+    to_in[next] = static_cast<std::int32_t>(out_row_of(hits.pairs[s][p]));
+    to_out[next++] = static_cast<std::int32_t>(i);
+  }
 }
 
 /// The centre of a symmetric map joins each row with itself.
@@ -282,20 +312,31 @@ void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& ke
     scratch.candidates.resize(static_cast<std::size_t>(runs));
     scratch.candidate_count.resize(static_cast<std::size_t>(runs));
   }
-  // f(run, candidates) for all runs that search for something.
-  const auto for_each_run = [&](auto find_candidates, auto f) {
+  // f(run, its number) for all runs that search for something.
+  const auto for_each_run = [&](auto f) {
     executor.parallel_for(runs, [&](std::int64_t part, int) {
       const Run run = get_run(kernel, layout, in.stride, part, run_length, b.symmetric);
-      if (run.length == 0) return;
-      const auto r = static_cast<std::size_t>(part);
-      if (find_candidates) scratch.candidate_count[r] = merge(b, run, scratch.candidates[r]);
-      f(b, run, std::span<const std::uint64_t>(scratch.candidates[r].data(), scratch.candidate_count[r]));
+      if (run.length > 0) f(run, static_cast<std::size_t>(part));
     });
   };
-  for_each_run(std::true_type{}, count_run);
+  for_each_run([&](const Run& run, std::size_t r) {
+    const bool predecessors = b.symmetric && run.length == 1 && run_length == 3;
+    std::vector<std::uint64_t>& list = scratch.candidates[r];
+    const std::size_t n = predecessors ? find_predecessors(b, run, list) : merge(b, run, list);
+    scratch.candidate_count[r] = n;
+    Hits hits(run, n, list);
+    find_run(b, run, {list.data(), n}, hits);
+  });
   if (b.symmetric) count_centre(b);
   finish_counts(map);
-  for_each_run(std::false_type{}, fill_run);
+  for_each_run([&](const Run& run, std::size_t r) {
+    const Hits hits(run, scratch.candidate_count[r], scratch.candidates[r]);
+    for (std::size_t s = 0; s < static_cast<std::size_t>(run.length); ++s) {
+      const std::int64_t k = run.first + static_cast<std::int64_t>(s);
+      const std::size_t count = fill_list(b, hits, s, k);
+      if (b.symmetric) fill_mirrored(b, hits, s, count, k);
+    }
+  });
   if (b.symmetric) fill_centre(b);
 }
 
