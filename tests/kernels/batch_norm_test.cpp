@@ -2,6 +2,7 @@
 
 #include "conv_fixture.h"
 #include "support/random_cases.h"
+#include "wish.h"
 
 namespace rarefy::test {
 namespace {
@@ -227,6 +228,65 @@ TEST(BatchNorm, same_bits_for_any_number_of_threads) {
   column_sums(g.view(), serial_executor(), sum_one.data());
   column_sums(g.view(), *pool, sum_four.data());
   EXPECT_EQ(sum_one, sum_four);
+}
+
+/// Everything that batch norm computes of one case.
+struct Results {
+  std::vector<float> mean, variance, g_gamma, g_beta, sums;
+  Guarded y, gx, passed;
+  explicit Results(const Case& c, Matrix<const float> g, Matrix<const float> residual)
+      : mean(c.mean),
+        variance(c.mean),
+        g_gamma(c.mean),
+        g_beta(c.mean),
+        sums(c.mean),
+        y(g.rows, g.cols),
+        gx(g.rows, g.cols, 1),
+        passed(g.rows, g.cols, 2) {
+    Case copy = c;
+    const Matrix<float> x = copy.x.view();
+    batch_norm_statistics(x, serial_executor(), mean.data(), variance.data());
+    batch_norm_apply(x, mean.data(), variance.data(), c.gamma.data(), c.beta.data(), kEpsilon, residual,
+                     Activation::relu, 0.0f, serial_executor(), y.view());
+    batch_norm_gradient(x, g, {y.view(), passed.view()}, mean.data(), variance.data(), c.gamma.data(), kEpsilon,
+                        serial_executor(), gx.view(), g_gamma.data(), g_beta.data());
+    column_sums(g, serial_executor(), sums.data());
+  }
+};
+
+TEST(BatchNorm, instruction_sets_agree) {
+  for_random_cases(10, [&](Rng& rng) {
+    const std::int64_t rows = rng.integer(1, 1500), cols = rng.integer(1, 70);
+    const Case c(rng, rows, cols);
+    Guarded g(rows, cols, 3, 1), residual(rows, cols);
+    g.normal(rng);
+    // Far from where the ReLU bends: the last bit must not decide what passes.
+    residual.fill([&](auto, auto) { return rng.chance(0.5) ? 100.0 : -100.0; });
+    const auto run = [&](const char* isa) {
+      const Wish wish(isa);
+      return Results(c, g.view(), residual.view());
+    };
+    Results expected = run("portable");
+    for (const cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
+      if (!cpu::has(isa)) continue;
+      Results found = run(std::string(cpu::name(isa)).c_str());
+      const auto near = [](float a, float b) { EXPECT_NEAR(a, b, 1e-5 * (1.0 + std::abs(b))); };
+      for (std::size_t i = 0; i < c.mean.size(); ++i) {
+        near(found.mean[i], expected.mean[i]);
+        near(found.variance[i], expected.variance[i]);
+        near(found.g_gamma[i], expected.g_gamma[i]);
+        near(found.g_beta[i], expected.g_beta[i]);
+        near(found.sums[i], expected.sums[i]);
+      }
+      for (std::int64_t r = 0; r < g.view().rows; ++r) {
+        for (std::int64_t j = 0; j < g.view().cols; ++j) {
+          near(found.y.view()(r, j), expected.y.view()(r, j));
+          near(found.gx.view()(r, j), expected.gx.view()(r, j));
+          near(found.passed.view()(r, j), expected.passed.view()(r, j));
+        }
+      }
+    }
+  });
 }
 
 TEST(BatchNorm, not_a_number_stays_in_its_column) {

@@ -1,34 +1,9 @@
 // Which variant is chosen, and every error of the convolution contract.
-#include <cstdlib>
-
 #include "conv_fixture.h"
+#include "wish.h"
 
 namespace rarefy::test {
 namespace {
-
-/// Sets RAREFY_ISA for one test.
-class Wish {
- public:
-  explicit Wish(const char* value) {
-    const char* before = std::getenv("RAREFY_ISA");
-    if (before != nullptr) before_ = before;
-    had_ = before != nullptr;
-    setenv("RAREFY_ISA", value, 1);
-  }
-  ~Wish() {
-    if (had_) {
-      setenv("RAREFY_ISA", before_.c_str(), 1);
-    } else {
-      unsetenv("RAREFY_ISA");
-    }
-  }
-  Wish(const Wish&) = delete;
-  Wish& operator=(const Wish&) = delete;
-
- private:
-  std::string before_;
-  bool had_ = false;
-};
 
 template <class E, class F>
 std::string message_of(F&& f) {
