@@ -7,15 +7,14 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
-#include "base/rng.h"
 #include "bench/bench.h"
 #include "common/command.h"
 #include "common/console.h"
 #include "common/interrupt.h"
 #include "common/machine.h"
 #include "data/formats/formats.h"
+#include "measure/input.h"
 #include "sparse/kernel_map.h"
-#include "sparse/voxelize.h"
 
 namespace rarefy::cli::bench {
 namespace {
@@ -42,13 +41,7 @@ struct Level {
 };
 
 Level make_level(const Options& o, const Coords& finest, int number, Executor& executor) {
-  Level level{.number = number, .sites = finest, .map = {}, .map_ms = 0};
-  const KernelShape halve{.size = {2, 2, 2, 1}, .stride = {2, 2, 2, 1}};
-  for (int i = 0; i < number; ++i) {
-    Coords coarse;
-    downsample(level.sites, halve, executor, coarse);
-    level.sites = std::move(coarse);
-  }
+  Level level{.number = number, .sites = halved(finest, number, executor), .map = {}, .map_ms = 0};
   const KernelShape kernel{.size = {o.kernel, o.kernel, o.kernel, 1}};
   std::vector<double> times;
   for (int i = 0; i < 5; ++i) {
@@ -58,13 +51,6 @@ Level make_level(const Options& o, const Coords& finest, int number, Executor& e
   }
   level.map_ms = median(times);
   return level;
-}
-
-std::vector<float> random_floats(std::int64_t count, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = static_cast<float>(rng.uniform(-1, 1));
-  return values;
 }
 
 /// One convolution of `channels` to `channels` in one direction, ready to run.
@@ -163,18 +149,14 @@ void bench_conv(const Options& o) {
   const std::string warning = busy_warning();
   if (!warning.empty()) notice(warning);
   const auto executor = make_thread_pool(o.threads);
-  const float edge = static_cast<float>(o.voxel);
-  Voxels voxels;
-  const std::int64_t begin[] = {0, scan.size()};
-  voxelize({scan.xyz.data(), scan.size(), 3}, begin, {.dims = 3, .voxel_size = {edge, edge, edge, 1}}, *executor,
-           voxels);
+  const Coords finest = voxels_of(scan, o.voxel, *executor);
   Peak peak;
   Json rows = Json::array();
   if (!o.json)
     print("{:>5} {:>7} {:>5} {:<16} {:>9} {:>9} {:>9} {:>9} {:>8}{}\n", "level", "voxels", "chan", "direction", "pairs",
           "map ms", "ms", "GFLOP/s", "of peak", o.threads == 1 ? "   by CPU time" : "");
   for (const int number : o.levels) {
-    const Level level = make_level(o, voxels.coords, number, *executor);
+    const Level level = make_level(o, finest, number, *executor);
     for (const std::int64_t channels : o.channels) {
       for (const std::string& direction : o.directions) {
         Case c(level, channels, direction, *executor);

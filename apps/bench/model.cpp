@@ -13,6 +13,7 @@
 #include "common/model_source.h"
 #include "common/profile_json.h"
 #include "data/formats/formats.h"
+#include "measure/input.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
 
@@ -38,16 +39,6 @@ struct Times {
     total.push_back(s.total_ms);
   }
 };
-
-/// x, y, z, intensity (zero when the scan has none).
-std::vector<float> interleaved(const Scan& scan) {
-  std::vector<float> points(static_cast<std::size_t>(4 * scan.size()));
-  for (std::size_t i = 0; i < points.size() / 4; ++i) {
-    for (std::size_t axis = 0; axis < 3; ++axis) points[4 * i + axis] = scan.xyz[3 * i + axis];
-    points[4 * i + 3] = scan.intensity.empty() ? 0.0f : scan.intensity[i];
-  }
-  return points;
-}
 
 Json measure(const Options& o, const std::string& warning) {
   const int threads = threads_or_all(o.threads);

@@ -55,6 +55,10 @@ std::string busy_warning() {
 }
 
 double peak_memory_mb() {
+  // Not getrusage first: its maximum outlives exec and so may be that of the program which started this one.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) * 1024 / 1e6;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/rng.h"
 #include "kernels/conv.h"
+#include "measure/input.h"
 #include "measure/timing.h"
 #include "sparse/kernel_map.h"
 
@@ -15,13 +15,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 KernelShape shape_of(int dims, int kernel) { return {.dims = dims, .size = {kernel, kernel, kernel, kernel}}; }
-
-std::vector<float> random_floats(std::int64_t count, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& v : values) v = static_cast<float>(rng.uniform(-1, 1));
-  return values;
-}
 
 /// About as many cells for every number of dimensions: 32768, 36864, 32768.
 std::int32_t extent_of(int dims) { return dims == 1 ? 32768 : dims == 2 ? 192 : 32; }

@@ -14,11 +14,19 @@ double thread_ms() {
   return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
+double median(std::vector<double> values) { return spread(std::move(values)).median; }
+
+Spread spread(std::vector<double> values) {
+  if (values.empty()) return {};
   std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
+  // Between the two neighbours of the place, as numpy.quantile does.
+  const auto at = [&values](double share) {
+    const double place = share * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
+  };
+  return {at(0.5), at(0.25), at(0.75), values.front(), values.back()};
 }
 
 Peak::Peak() { measure_again(); }

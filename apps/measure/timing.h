@@ -14,6 +14,14 @@ double thread_ms();
 /// Middle value; the mean of the two middle ones for an even number. 0 for none.
 double median(std::vector<double> values);
 
+/// Where repeated times lie.
+struct Spread {
+  double median = 0;
+  double low = 0, high = 0;  ///< quartiles
+  double least = 0, most = 0;
+};
+Spread spread(std::vector<double> values);
+
 /// The single-core fp32 peak, measured again and again between other measurements, since clocks drift.
 class Peak {
  public:
