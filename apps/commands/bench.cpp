@@ -28,6 +28,7 @@ void bench(CLI::App& command) {
       *command.add_subcommand("conv", "Sparse convolutions on the voxels of a scan: forward and gradients"));
   bench::declare_crossover(
       *command.add_subcommand("crossover", "The density above which dense convolution is faster than sparse"));
+  bench::declare_ablation(*command.add_subcommand("ablation", "What each idea of the kernels and plans gained"));
   bench::declare_model(*command.add_subcommand("model", "A whole network: voxels, neighbour search, layers"));
   auto o = std::make_shared<Options>();
   CLI::Option* self_check = command.add_flag(

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 TEST_F(Program, help_of_every_subcommand_has_examples) {
   for (const char* command : {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench",
-                              "bench conv", "bench model", "bench crossover"}) {
+                              "bench ablation", "bench conv", "bench model", "bench crossover"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -259,6 +259,18 @@ TEST_F(Program, bench_self_check_proves_every_variant_of_this_cpu) {
   }
   EXPECT_GE(ran, 3);  // convolution in one variant at least, batch norm, sparse
   EXPECT_THAT(run("bench --self-check").out, HasSubstr("weight gradient"));
+}
+
+TEST_F(Program, bench_ablation_compares_after_both_gave_the_same) {
+  write_street("a.bin");
+  const Result result =
+      run("bench ablation --scan a.bin --voxel 0.2 --width 0.125 --channels 8 --levels 0,1 --repetitions 1 --threads 2 "
+          "--json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto rows = result.json()["rows"];
+  EXPECT_GE(rows.size(), 10u);  // four per level, fusion and buffers
+  for (const auto& row : rows)
+    EXPECT_NEAR(row["gain"].get<double>(), row["without_ms"].get<double>() / row["ms"].get<double>(), 1e-9);
 }
 
 TEST_F(Program, bench_model_reports_consistent_figures) {
