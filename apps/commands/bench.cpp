@@ -23,6 +23,7 @@ void bench(CLI::App& command) {
                "  rarefy bench conv --scan scan.bin --channels 64 --threads 1\n"
                "  rarefy bench model --builder minkunet --width 0.5 --scan scan.bin --threads 2\n"
                "  rarefy bench crossover --channels 64     from which density on dense convolution is faster\n"
+               "  rarefy bench scale --scan scan.bin       from a thousand points to a million\n"
                "  rarefy bench --self-check                 every kernel variant against plain double precision\n");
   bench::declare_conv(
       *command.add_subcommand("conv", "Sparse convolutions on the voxels of a scan: forward and gradients"));
@@ -30,6 +31,7 @@ void bench(CLI::App& command) {
       *command.add_subcommand("crossover", "The density above which dense convolution is faster than sparse"));
   bench::declare_ablation(*command.add_subcommand("ablation", "What each idea of the kernels and plans gained"));
   bench::declare_model(*command.add_subcommand("model", "A whole network: voxels, neighbour search, layers"));
+  bench::declare_scale(*command.add_subcommand("scale", "Time and memory from a thousand points to millions"));
   auto o = std::make_shared<Options>();
   CLI::Option* self_check = command.add_flag(
       "--self-check", o->self_check, "Prove every kernel variant that this CPU runs; exit code 1 when one fails");

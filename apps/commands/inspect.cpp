@@ -79,6 +79,16 @@ Json levels_json(const Graph& graph, const Sizes& sizes) {
   return all;
 }
 
+/// Rows of the inputs that are points.
+std::int64_t points_of(const Graph& graph, const Sizes& sizes) {
+  std::int64_t points = 0;
+  for (const std::int32_t n : graph.inputs()) {
+    const ValueId space = graph.nodes()[static_cast<std::size_t>(n)].outputs[0];
+    if (graph.type(space).dims == 0) points += sizes.at(space);
+  }
+  return points;
+}
+
 Model load(const Options& o) {
   RAREFY_CHECK(o.model.empty() || o.builder.empty(), UsageError,
                "inspect: give either a model file or --builder, not both");
@@ -121,6 +131,7 @@ Json describe(const Options& o, const Model& model) {
   if (known) {
     json["macs"] = multiply_adds(graph, sizes);
     json["levels"] = levels_json(graph, sizes);
+    json["memory_mb"] = expected_memory_mb(model, *Plan::compile(model), sizes, points_of(graph, sizes));
   }
   json["ops"] = ops_json(graph, known ? &sizes : nullptr);
   if (model.pipeline()) json["pipeline"] = pipeline_json(*model.pipeline());
@@ -148,6 +159,7 @@ void print_text(const Json& j) {
   if (j.contains("macs")) {
     print("multiply-adds  {:.3f} G{}\n", j["macs"].get<double>() / 1e9,
           j.value("estimated", false) ? " (partly estimated sizes)" : "");
+    print("memory      {:.0f} MB expected at most, for one run in one thread\n", j["memory_mb"].get<double>());
     for (const auto& level : j["levels"]) {
       print("  stride {:>3}  {:>8} voxels", level["stride"][0].get<int>(), level["voxels"].get<std::int64_t>());
       if (level.contains("maps")) {

@@ -41,8 +41,9 @@ MeasuredSizes measure_sizes(const Model& model, const Scan& scan, int threads) {
 namespace {
 
 /// A KITTI scan of 120,268 points at 5 cm, block rule: voxels of a level per voxel of the one before, and pairs of a
-/// 3x3x3 map per voxel of the level.
+/// 3x3x3 map per voxel of the level; points per voxel.
 constexpr double kVoxelRatio[] = {1.0, 0.7064, 0.5911, 0.4831, 0.4114};
+constexpr double kPointRatio = 1.326;
 constexpr double kPairRatio[] = {3.321, 5.165, 7.211, 9.052, 10.307};
 
 std::size_t level_of(const ValueType& space) {
@@ -77,8 +78,9 @@ Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels) {
   for (std::size_t v = 0; v < graph.values().size(); ++v) {
     const auto id = static_cast<ValueId>(v);
     const ValueType& type = graph.type(id);
-    // Points: one per voxel is as good as any number, nothing is multiplied there.
-    if (type.kind == ValueKind::space) sizes[id] = type.dims > 0 ? levels.voxels[level_of(type)] : levels.voxels[0];
+    if (type.kind == ValueKind::space)
+      sizes[id] = type.dims > 0 ? levels.voxels[level_of(type)]
+                                : std::llround(kPointRatio * static_cast<double>(levels.voxels[0]));
     if (type.kind != ValueKind::map) continue;
     const std::size_t from = level_of(graph.type(type.space)), to = level_of(graph.type(type.target));
     RAREFY_CHECK(type.channels == 1 || (from == to && type.channels == 27) || (from != to && type.channels == 8),
@@ -88,6 +90,14 @@ Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels) {
     sizes[id] = type.channels == 27 ? levels.pairs[from] : levels.voxels[std::min(from, to)];
   }
   return sizes;
+}
+
+double expected_memory_mb(const Model& model, const Plan& plan, const Sizes& sizes, std::int64_t points) {
+  constexpr double kProgram = 6e6;
+  constexpr std::int64_t kPointBytes = 16;  // x, y, z, intensity
+  std::int64_t weights = 0;
+  for (const auto& [name, tensor] : model.weights().all()) weights += tensor.bytes();
+  return 1e-6 * (kProgram + static_cast<double>(2 * weights + kPointBytes * points + plan.expected_memory(sizes)));
 }
 
 }  // namespace rarefy::cli

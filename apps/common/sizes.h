@@ -7,6 +7,7 @@
 #include "data/scan.h"
 #include "rarefy/graph.h"
 #include "rarefy/model.h"
+#include "rarefy/session.h"
 
 namespace rarefy::cli {
 
@@ -28,5 +29,9 @@ struct LevelSizes {
 /// graph its size: a map between levels with a 2x2x2 kernel has one pair per fine voxel.
 /// @throws UnsupportedError naming a map whose pairs do not follow from that
 Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels);
+
+/// Most memory that a process is expected to hold which runs the model once on `points` points in one thread: the
+/// program, weights as stored and as packed, the points, and what a context holds. MB (10^6 bytes).
+double expected_memory_mb(const Model& model, const Plan& plan, const Sizes& sizes, std::int64_t points);
 
 }  // namespace rarefy::cli

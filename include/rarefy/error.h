@@ -39,6 +39,13 @@ class RAREFY_API UnsupportedError : public Error {
   using Error::Error;
 };
 
+/// A run would need more memory than the system has or than it may use. The message names both. Nothing of it was
+/// taken; with less data the same session runs.
+class RAREFY_API MemoryError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// The operating system refused to read or write. The message carries the path and the system's reason.
 class RAREFY_API IoError : public Error {
  public:

@@ -85,6 +85,10 @@ class RAREFY_API Plan {
   const Model& model() const;
   /// One line per step, for people.
   std::string to_text() const;
+  /// Bytes that a context is expected to hold after a run on data of these sizes: features, maps and working memory,
+  /// but neither weights nor the caller's data. Within some 10 % for LiDAR scans. @throws UsageError naming a missing
+  /// size
+  std::int64_t expected_memory(const Sizes& sizes) const;
   struct Impl;
   const Impl& impl() const { return *impl_; }
 
@@ -132,6 +136,9 @@ struct RunStatistics {
 struct ContextOptions {
   int threads = 1;               ///< size of our own pool; ignored when an executor is given
   Executor* executor = nullptr;  ///< the host's; must outlive the context
+  /// Most bytes that the context may hold; 0 = what the system has available. A run that needs more is refused before
+  /// its layers take memory: points, voxels and maps are there by then, features are not.
+  std::int64_t memory_limit = 0;
 };
 
 /// Memory and threads of one calling thread. Not thread-safe; make one per thread. Stays usable after any error.
@@ -142,8 +149,8 @@ class RAREFY_API Context {
   Context(Context&&) noexcept;
   Context& operator=(Context&&) noexcept;
 
-  /// @throws UsageError for missing or unknown inputs, InputError for bad data, Cancelled. Results stay until the next
-  /// run.
+  /// @throws UsageError for missing or unknown inputs, InputError for bad data, MemoryError for too much of it,
+  /// Cancelled. Results stay until the next run.
   const Outputs& run(const Inputs& inputs, const RunOptions& options = {});
   const RunStatistics& statistics() const;
   /// Steps of the last run, in order.
@@ -161,6 +168,7 @@ struct SessionOptions {
   int threads = 1;
   Executor* executor = nullptr;
   PlanOptions plan = {};
+  std::int64_t memory_limit = 0;  ///< as ContextOptions
 };
 
 /// A plan and one context.

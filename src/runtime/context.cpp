@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "runtime/memory.h"
 #include "runtime/plan_impl.h"
 
 namespace rarefy {
@@ -52,11 +53,14 @@ struct Context::Impl {
   std::vector<StepProfile> profile;
   RunStatistics statistics;
   Outputs outputs;
+  std::int64_t memory_limit = 0;
 
   const Plan::Impl& compiled() const { return plan->impl(); }
   const Graph& graph() const { return compiled().model.graph(); }
 
   void bind(const Inputs& inputs);
+  std::int64_t feature_bytes(std::size_t buffer) const;
+  void check_memory(std::int64_t held) const;
   void place_features(const Step& step);
   void run_step(std::size_t s);
   void check_points(bool strict) const;
@@ -67,6 +71,9 @@ struct Context::Impl {
 Context::Context(std::shared_ptr<const Plan> plan, const ContextOptions& options) : impl_(std::make_unique<Impl>()) {
   Impl& c = *impl_;
   c.plan = std::move(plan);
+  RAREFY_CHECK(options.memory_limit >= 0, UsageError, "a memory limit of {} bytes makes no sense; 0 = none",
+               options.memory_limit);
+  c.memory_limit = options.memory_limit;
   c.executor = options.executor;
   if (c.executor == nullptr) {
     RAREFY_CHECK(options.threads >= 1, UsageError, "a context needs at least one thread, got {}", options.threads);
@@ -117,6 +124,20 @@ void Context::Impl::bind(const Inputs& inputs) {
   }
 }
 
+/// What a buffer of the layout takes, now that the spaces are known.
+std::int64_t Context::Impl::feature_bytes(std::size_t buffer) const {
+  const runtime::BufferSpec& spec = compiled().layout.buffers[buffer];
+  return std::max<std::int64_t>(1, geometry.spaces[at(spec.space)]->rows * spec.row_bytes);
+}
+
+/// Before the first layer runs.
+void Context::Impl::check_memory(std::int64_t held) const {
+  std::int64_t growth = 0;
+  for (std::size_t b = 0; b < buffers.size(); ++b)
+    growth += std::max<std::int64_t>(0, feature_bytes(b) - static_cast<std::int64_t>(buffers[b].capacity()));
+  if (growth > 0) runtime::require_memory(growth, held, memory_limit);
+}
+
 /// Sizes the step's output; the space is known by now.
 void Context::Impl::place_features(const Step& step) {
   const runtime::Placement& place = compiled().layout.places[at(step.result)];
@@ -124,9 +145,8 @@ void Context::Impl::place_features(const Step& step) {
   const ValueType& type = graph().type(step.result);
   const std::int64_t rows = geometry.spaces[at(type.space)]->rows;
   AlignedBuffer& buffer = buffers[static_cast<std::size_t>(place.buffer)];
-  const runtime::BufferSpec& spec = compiled().layout.buffers[static_cast<std::size_t>(place.buffer)];
   auto* base = static_cast<std::byte*>(
-      buffer.reserve(static_cast<std::size_t>(std::max<std::int64_t>(1, rows * spec.row_bytes))));
+      buffer.reserve(static_cast<std::size_t>(feature_bytes(static_cast<std::size_t>(place.buffer)))));
   const TensorView view{
       base + place.column * size_of(type.dtype), type.dtype, Device::cpu, rows, type.channels, place.row_stride};
   features[at(step.result)] = view;
@@ -235,10 +255,15 @@ const Outputs& Context::run(const Inputs& inputs, const RunOptions& options) {
     const ValueId space = c.graph().nodes()[static_cast<std::size_t>(n)].outputs[0];
     s.sizes[space] = c.geometry.spaces[at(space)]->rows;
   }
+  bool geometry_done = false;
   for (std::size_t step = 0; step < c.profile.size(); ++step) {
     RAREFY_CHECK(!options.stop.stop_requested(), Cancelled, "stopped before '{}', as requested", c.profile[step].name);
     RAREFY_CHECK(!options.deadline || Clock::now() < *options.deadline, Cancelled, "the deadline passed before '{}'",
                  c.profile[step].name);
+    if (!geometry_done && c.profile[step].kind == "network") {
+      geometry_done = true;
+      c.check_memory(memory_bytes());
+    }
     c.run_step(step);
     if (c.profile[step].kind == "voxelize") c.check_points(options.strict);
   }
@@ -276,6 +301,7 @@ std::int64_t Context::memory_bytes() const {
 }
 
 Session::Session(const Model& model, const SessionOptions& options)
-    : plan_(Plan::compile(model, options.plan)), context_(plan_, {options.threads, options.executor}) {}
+    : plan_(Plan::compile(model, options.plan)),
+      context_(plan_, {options.threads, options.executor, options.memory_limit}) {}
 
 }  // namespace rarefy

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 TEST_F(Program, help_of_every_subcommand_has_examples) {
   for (const char* command : {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench",
-                              "bench ablation", "bench conv", "bench model", "bench crossover"}) {
+                              "bench ablation", "bench conv", "bench model", "bench crossover", "bench scale"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -226,6 +226,38 @@ TEST_F(Program, bench_conv_reports_consistent_figures) {
     EXPECT_NEAR(row["of_peak"].get<double>(), row["gflops"].get<double>() / row["peak_gflops"].get<double>(), 1e-9);
     EXPECT_GT(row["map_ms"].get<double>(), 0);
   }
+}
+
+TEST_F(Program, bench_scale_measures_each_size_apart) {
+  write_street("a.bin");
+  const auto points = load_scan(path("a.bin")).size();
+  const Result result =
+      run("bench scale --scan a.bin --builder minkunet_small --voxel 0.2 --repetitions 2 --json --points " +
+          std::to_string(4 * points) + "," + std::to_string(points) + ",500");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto rows = result.json()["rows"];
+  ASSERT_EQ(rows.size(), 3u);  // ascending
+  EXPECT_EQ(rows[0]["points"], 500);
+  EXPECT_EQ(rows[2]["points"], 4 * points);
+  for (const char* field : {"voxels", "macs"}) {  // but for points that a shift rounds into another voxel
+    const double ratio = rows[2][field].get<double>() / rows[1][field].get<double>();
+    EXPECT_NEAR(ratio, 4.0, 0.01) << field;
+  }
+  for (const auto& row : rows) {
+    EXPECT_GT(row["ms"].get<double>(), 0);
+    EXPECT_NEAR(row["expected_memory_ratio"].get<double>(), 1.0, 0.2) << row;
+  }
+  EXPECT_THAT(run("bench scale --scan a.bin --builder minkunet_small --points 300 --repetitions 1").out,
+              HasSubstr("beyond rate"));
+}
+
+TEST_F(Program, inspect_predicts_memory_in_proportion_to_voxels) {
+  const auto memory = [&](const std::string& voxels) {
+    return run("inspect --builder minkunet --width 0.5 --json --voxels " + voxels).json()["memory_mb"].get<double>();
+  };
+  const double some = memory("1000000"), more = memory("2000000"), most = memory("3000000");
+  EXPECT_GT(some, 100);
+  EXPECT_NEAR(most - more, more - some, 0.01 * some);
 }
 
 TEST_F(Program, bench_crossover_reports_a_row_per_combination) {

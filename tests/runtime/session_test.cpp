@@ -10,6 +10,7 @@
 #include "oracle/graph.h"
 #include "rarefy/builder.h"
 #include "rarefy/models.h"
+#include "runtime/memory.h"
 #include "runtime/plan_impl.h"
 #include "support/examples.h"
 #include "support/expect_error.h"
@@ -275,6 +276,41 @@ TEST(Plan, fusion_keeps_what_others_read) {
     test::expect_matches(found, "y", expected.at("=y"));
     test::expect_matches(found, "middle", expected.at("=middle"));
   });
+}
+
+TEST(Memory, what_does_not_fit_is_refused_before_it_is_taken_and_the_session_stays_usable) {
+  const Model model = make_model("minkunet_small", 8.0);  // features outweigh maps
+  const std::vector<float> points = surface_points(4000, Rng(8));
+  Session free(model);
+  (void)free.run({{"points", view_of(points)}});
+  const std::int64_t needed = free.context().memory_bytes();
+  Session limited(model, {.memory_limit = needed / 2});
+  const Inputs inputs{{"points", view_of(points)}};
+  test::expect_error<MemoryError>([&] { (void)limited.run(inputs); }, {"needs", "MB", "memory_limit"});
+  EXPECT_LT(limited.context().memory_bytes(), needed / 2);
+  const std::vector<float> fewer(points.begin(), points.begin() + 4 * 300);
+  EXPECT_EQ(limited.run({{"points", view_of(fewer)}})["labels"].rows, 300);
+  Session enough(model, {.memory_limit = needed + needed / 50});
+  EXPECT_EQ(enough.run(inputs)["labels"].rows, 4000);
+  test::expect_error<UsageError>([&] { Session(model, {.memory_limit = -1}); }, {"memory limit", "-1"});
+}
+
+TEST(Memory, more_than_the_system_has_is_refused) {
+  test::expect_error<MemoryError>([] { runtime::require_memory(std::int64_t{1} << 50, 0, 0); }, {"available", "MB"});
+  EXPECT_NO_THROW(runtime::require_memory(1000, 0, 0));
+}
+
+TEST(Memory, is_as_expected_from_sizes) {
+  for (const models::ModelDef& def : models::all()) {
+    SCOPED_TRACE(def.name);
+    const Model model = make_model(def.name, 0.5);
+    const std::vector<float> points = surface_points(20000, Rng(9));
+    Session session(model);
+    (void)session.run({{"points", view_of(points)}});
+    const auto expected = static_cast<double>(session.plan().expected_memory(session.statistics().sizes));
+    EXPECT_NEAR(expected / static_cast<double>(session.context().memory_bytes()), 1.0, 0.15);
+    test::expect_error<UsageError>([&] { (void)session.plan().expected_memory({}); }, {"not given"});
+  }
 }
 
 }  // namespace
