@@ -1,6 +1,11 @@
 // Vectors of four floats at the compiler's baseline; nothing is chosen at run time. Highway where its baseline has
 // vectors (NEON, x86-64-v2 and above). For plain x86-64 (SSE2) Highway 1.0 has only a scalar target, so the compiler's
 // own vector type stands in for the six operations that the tiles need.
+#if defined(__aarch64__) && !defined(TOOLCHAIN_MISS_SYS_AUXV_H)
+// Says that nothing is chosen at run time: otherwise Highway compiles NEON for CPUs with AES only, and what is compiled
+// for the baseline, as all of this file, cannot inline it.
+#define TOOLCHAIN_MISS_SYS_AUXV_H
+#endif
 #include <hwy/highway.h>
 
 #include <cstring>
