@@ -22,7 +22,6 @@ namespace rarefy::cli::bench {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   std::string scan, format = "auto";
@@ -48,13 +47,6 @@ Json compared(const Options& o, const std::string& where, const std::string& ide
   const double ms = median(times), without_ms = median(other);
   return {{"where", where},           {"idea", idea},           {"instead", instead}, {"ms", ms},
           {"without_ms", without_ms}, {"gain", without_ms / ms}};
-}
-
-template <class F>
-double timed(const F& f) {
-  const auto start = Clock::now();
-  f();
-  return ms_since(start);
 }
 
 void check_same(const std::string& what, std::span<const float> a, std::span<const float> b) {
@@ -184,18 +176,18 @@ void layer_rows(const Options& o, const Coords& finest, int number, Executor& ex
   const Coords sites = halved(finest, number, executor), longer = with_lone_site(sites);
   const std::string where = fmt::format("level {}, {} voxels", number, sites.rows());
   KernelMap map, whole;
-  const auto ours = [&] { return timed([&] { build_kernel_map(sites, sites, {}, executor, map); }); };
-  const auto unmirrored = [&] { return timed([&] { build_kernel_map(sites, longer, {}, executor, whole); }); };
+  const auto ours = [&] { return timed_ms([&] { build_kernel_map(sites, sites, {}, executor, map); }); };
+  const auto unmirrored = [&] { return timed_ms([&] { build_kernel_map(sites, longer, {}, executor, whole); }); };
   rows.push_back(
       compared(o, "map, " + where, "mirrored offsets are built together", "every offset by itself", ours, unmirrored));
   PairLists lists;
   rows.push_back(compared(o, "map, " + where, "sorted runs are merged, unmirrored", "binary search per neighbour",
-                          unmirrored, [&] { return timed([&] { lists = by_binary_search(sites, executor); }); }));
+                          unmirrored, [&] { return timed_ms([&] { lists = by_binary_search(sites, executor); }); }));
   RAREFY_CHECK(count(lists) == map.pairs() && whole.pairs() == map.pairs(), Error,
                "binary search finds {} pairs, all offsets by themselves {}, our map {}", count(lists), whole.pairs(),
                map.pairs());
   rows.push_back(compared(o, "map, " + where, "sorted runs are merged, unmirrored", "hash table", unmirrored,
-                          [&] { return timed([&] { lists = by_hash_table(sites, executor); }); }));
+                          [&] { return timed_ms([&] { lists = by_hash_table(sites, executor); }); }));
   RAREFY_CHECK(count(lists) == map.pairs(), Error, "the hash table finds {} pairs, our map {}", count(lists),
                map.pairs());
 
@@ -208,20 +200,17 @@ void layer_rows(const Options& o, const Coords& finest, int number, Executor& ex
   rows.push_back(compared(
       o, fmt::format("convolution, {} channels, {}", c, where), "blocks stay in cache, rows read where they lie",
       "per offset gather, multiply (same kernel), scatter",
-      [&] { return timed([&] {
+      [&] { return timed_ms([&] {
               conv_forward({x.data(), n, c}, packed, &map, {}, executor, {y.data(), n, c});
             }); },
-      [&] { return timed([&] { usual.run(x, other); }); }));
+      [&] { return timed_ms([&] { usual.run(x, other); }); }));
   check_same("convolution", y, other);
 }
 
 /// MinkUNet compiled in two ways.
 void network_rows(const Options& o, const Scan& scan, Executor& executor, Json& rows) {
   const std::vector<float> points = interleaved(scan);
-  const PointView view{.data = points.data(),
-                       .count = scan.size(),
-                       .stride_bytes = 16,
-                       .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+  const PointView view = view_of(points);
   const Model model = build_model("minkunet", o.width, o.voxel);
   const std::string where = fmt::format("MinkUNet {}x", o.width);
   Session best(model, {.executor = &executor});
@@ -285,7 +274,7 @@ void declare_ablation(CLI::App& command) {
                "What each idea gained: medians with it and without it, in turns, after both gave the same result.\n");
   auto o = std::make_shared<Options>();
   command.add_option("--scan", o->scan, "Scan to compute on")->required();
-  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  add_format(command, o->format);
   command.add_option("--channels", o->channels, "Channels of the single layers")->check(CLI::Range(1, 4096));
   command.add_option("--levels", o->levels, "Of the single layers: how often the voxels are halved, a list")
       ->delimiter(',')

@@ -191,7 +191,7 @@ void declare_conv(CLI::App& command) {
                "peak is against the single-core peak measured in between, times --threads.\n");
   auto o = std::make_shared<Options>();
   command.add_option("--scan", o->scan, "Scan whose voxels are convolved")->required();
-  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  add_format(command, o->format);
   command.add_option("--channels", o->channels, "Channels in and out, a list")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));

@@ -46,10 +46,7 @@ Json measure(const Options& o, const std::string& warning) {
   const Model model = o.builder.empty() ? Model::load(find_model(o.model)) : build_model(o.builder, o.width, o.voxel);
   Session session(model, {.threads = threads});
   const std::vector<float> points = interleaved(scan);
-  const PointView view{.data = points.data(),
-                       .count = scan.size(),
-                       .stride_bytes = 16,
-                       .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+  const PointView view = view_of(points);
   auto start = Clock::now();
   session.run({{"points", view}}, {.stop = interrupt_token()});
   const double first_ms = ms_since(start);
@@ -143,7 +140,7 @@ void declare_model(CLI::App& command) {
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--model", o->model, "A model file instead (default: the one that segment uses)");
   command.add_option("--scan", o->scan, "Scan to run on")->required();
-  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  add_format(command, o->format);
   command.add_option("--repetitions", o->repetitions, "Runs (default: for 4 s, 5 to 50)")->check(CLI::Range(1, 100000));
   command.add_flag("--profile", o->profile, "Time of every step of the last run");
   add_json(command, o->json);

@@ -17,6 +17,7 @@
 #include "common/model_source.h"
 #include "common/sizes.h"
 #include "data/formats/formats.h"
+#include "measure/input.h"
 #include "measure/scene.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
@@ -43,8 +44,7 @@ Json measure(const Options& o, std::int64_t count) {
     const Scan scan = load_scan(o.scan, {.format = o.format, .strict = false});
     points = make_scene(scan, count, voxel);
   }
-  const PointView view{
-      .data = points.data(), .count = count, .stride_bytes = 16, .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+  const PointView view = view_of(points);
   Session session(model, {.threads = o.threads});
   Peak peak;
   std::vector<double> total, network, first_parts;
@@ -190,7 +190,7 @@ void declare_scale(CLI::App& command) {
       "that `rarefy inspect` predicts. A size that does not fit the memory is refused, and the exit code is 1.\n");
   auto o = std::make_shared<Options>();
   command.add_option("--scan", o->scan, "Scan that scenes are made of")->required();
-  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  add_format(command, o->format);
   command.add_option("--points", o->points, "Sizes of scenes, a list (default: 1000,10000,100000,1000000)")
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30));

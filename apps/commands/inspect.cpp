@@ -109,9 +109,7 @@ Json describe(const Options& o, const Model& model) {
   json["nodes"] = graph.nodes().size();
   for (const std::int32_t i : graph.inputs()) json["inputs"].push_back(graph.nodes()[static_cast<std::size_t>(i)].name);
   for (const GraphOutput& output : graph.outputs()) json["outputs"].push_back(output.name);
-  std::int64_t bytes = 0;
-  for (const auto& [name, tensor] : model.weights().all()) bytes += tensor.bytes();
-  json["weight_bytes"] = bytes;
+  json["weight_bytes"] = weight_bytes(model);
 
   Sizes sizes;
   bool known = false;
@@ -221,7 +219,7 @@ void inspect(CLI::App& command) {
   command.add_option("--classes", o->classes, "Builder: number of classes")->check(CLI::Range(1, 254));
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--scan", o->scan, "Count multiply-adds for this scan");
-  command.add_option("--format", o->format, "Format of the scan, when its extension does not tell");
+  add_format(command, o->format);
   command
       .add_option("--voxels", o->voxels,
                   "Count multiply-adds for these voxels per level (missing levels are estimated)")

@@ -18,6 +18,7 @@
 #include "common/segmenter.h"
 #include "data/formats/formats.h"
 #include "kernels/cpu/peak.h"
+#include "measure/timing.h"
 
 namespace rarefy::cli::commands {
 namespace {
@@ -31,9 +32,6 @@ struct Options {
 };
 
 using Clock = std::chrono::steady_clock;
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 /// One scan's way through the program.
 class Job {
@@ -45,7 +43,7 @@ class Job {
   void run() {
     const auto start = Clock::now();
     scan_ = load_scan(entry_.scan, {.format = options_.format, .strict = options_.strict});
-    read_ms_ = ms_since(start);
+    read_ms_ = bench::ms_since(start);
     std::vector<std::pair<RunStatistics, std::vector<StepProfile>>> runs;
     for (int i = 0; i < options_.repeat; ++i) {
       const auto labels = segmenter_.run(scan_, options_.strict);

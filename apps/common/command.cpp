@@ -13,6 +13,10 @@ void add_threads(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
 }
 
+void add_format(CLI::App& command, std::string& format) {
+  command.add_option("--format", format, "Format of the scan, when its extension does not tell");
+}
+
 void add_json(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Print figures as JSON (docs/cli.md lists the fields)");
 }

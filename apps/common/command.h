@@ -22,6 +22,8 @@ void set_examples(CLI::App& command, const std::string& examples);
 
 /// The option --threads; `threads` keeps 0 until parsed, then at least 1 (default: all cores of the machine).
 void add_threads(CLI::App& command, int& threads);
+/// The option --format of a single scan.
+void add_format(CLI::App& command, std::string& format);
 /// The option --json.
 void add_json(CLI::App& command, bool& json);
 /// Number of threads meant by 0.

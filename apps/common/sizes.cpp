@@ -92,12 +92,17 @@ Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels) {
   return sizes;
 }
 
+std::int64_t weight_bytes(const Model& model) {
+  std::int64_t bytes = 0;
+  for (const auto& [name, tensor] : model.weights().all()) bytes += tensor.bytes();
+  return bytes;
+}
+
 double expected_memory_mb(const Model& model, const Plan& plan, const Sizes& sizes, std::int64_t points) {
   constexpr double kProgram = 6e6;
   constexpr std::int64_t kPointBytes = 16;  // x, y, z, intensity
-  std::int64_t weights = 0;
-  for (const auto& [name, tensor] : model.weights().all()) weights += tensor.bytes();
-  return 1e-6 * (kProgram + static_cast<double>(2 * weights + kPointBytes * points + plan.expected_memory(sizes)));
+  return 1e-6 *
+         (kProgram + static_cast<double>(2 * weight_bytes(model) + kPointBytes * points + plan.expected_memory(sizes)));
 }
 
 }  // namespace rarefy::cli

@@ -30,6 +30,8 @@ struct LevelSizes {
 /// @throws UnsupportedError naming a map whose pairs do not follow from that
 Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels);
 
+/// Bytes of all stored values of a model.
+std::int64_t weight_bytes(const Model& model);
 /// Most memory that a process is expected to hold which runs the model once on `points` points in one thread: the
 /// program, weights as stored and as packed, the points, and what a context holds. MB (10^6 bytes).
 double expected_memory_mb(const Model& model, const Plan& plan, const Sizes& sizes, std::int64_t points);

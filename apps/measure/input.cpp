@@ -15,6 +15,13 @@ std::vector<float> interleaved(const Scan& scan) {
   return points;
 }
 
+PointView view_of(const std::vector<float>& points) {
+  return {.data = points.data(),
+          .count = static_cast<std::int64_t>(points.size() / 4),
+          .stride_bytes = 16,
+          .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+}
+
 Coords voxels_of(const Scan& scan, double edge, Executor& executor) {
   const auto size = static_cast<float>(edge);
   Voxels voxels;

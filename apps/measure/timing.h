@@ -9,6 +9,13 @@ namespace rarefy::cli::bench {
 inline double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
+/// Milliseconds that a call takes.
+template <class F>
+double timed_ms(const F& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return ms_since(start);
+}
 /// CPU time of the calling thread, ms: what a busy machine cannot take away.
 double thread_ms();
 /// Middle value; the mean of the two middle ones for an even number. 0 for none.

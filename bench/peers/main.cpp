@@ -38,7 +38,7 @@ constexpr const char* kExamples =
 void declare(CLI::App& app, Arguments& a) {
   cli::set_examples(app, kExamples);
   app.add_option("--scan", a.scan, "Scan to compute on")->required();
-  app.add_option("--format", a.format, "Format of the scan, when its extension does not tell");
+  cli::add_format(app, a.format);
   app.add_option("--rows", a.rows.kinds,
                  "map, convolution, gradient, dense, inference, training, crossover; a list (default: all)")
       ->delimiter(',')

@@ -11,9 +11,8 @@
 namespace rarefy::peer {
 namespace {
 
-using cli::bench::ms_since;
 using cli::bench::random_floats;
-using Clock = std::chrono::steady_clock;
+using cli::bench::timed_ms;
 
 /// Sites, features, weights and the network of one layer.
 struct LayerCase {
@@ -71,22 +70,15 @@ std::shared_ptr<Layer> peer_layer(const Case& c) {
   return layer;
 }
 
-template <class F>
-double timed(F&& f) {
-  const auto start = Clock::now();
-  f();
-  return ms_since(start);
-}
-
 Contestant peer_forward(const Case& c) {
   const auto layer = peer_layer(c);
-  return {[layer] { return timed([&] { layer->forward(); }); }, [layer] { return layer->output(); }, {}};
+  return {[layer] { return timed_ms([&] { layer->forward(); }); }, [layer] { return layer->output(); }, {}};
 }
 
 Contestant peer_map(const Case& c) {
   const auto layer = peer_layer(c);
   // What a map says is seen in what is computed with it.
-  return {[layer] { return timed([&] { layer->build_map(); }); },
+  return {[layer] { return timed_ms([&] { layer->build_map(); }); },
           [layer] {
             layer->forward();
             return layer->output();
@@ -98,7 +90,7 @@ Contestant peer_gradient(const Case& c) {
   const auto layer = peer_layer(c);
   return {[=] {
             layer->forward_for_gradient();
-            return timed([&] { layer->backward(c->gy()); });
+            return timed_ms([&] { layer->backward(c->gy()); });
           },
           [layer] { return layer->gradients(); },
           {}};
@@ -111,7 +103,7 @@ Contestant our_gradient(const Case& c, int threads) {
   Contestant side;
   side.run = [=] {
     layer->forward();
-    return timed([&] { layer->backward(c->gy()); });
+    return timed_ms([&] { layer->backward(c->gy()); });
   };
   side.result = [layer, executor] { return layer->gradients(); };
   const auto channels = static_cast<double>(c->channels);
@@ -121,7 +113,7 @@ Contestant our_gradient(const Case& c, int threads) {
 
 Contestant peer_dense(const Case& c) {
   auto layer = std::make_shared<DenseLayer>(c->rows, c->stride, 3, c->x(), c->weight(), c->channels);
-  return {[layer] { return timed([&] { layer->forward(); }); }, [layer] { return layer->output(); }, {}};
+  return {[layer] { return timed_ms([&] { layer->forward(); }); }, [layer] { return layer->output(); }, {}};
 }
 
 }  // namespace

@@ -17,12 +17,7 @@ using Points = std::shared_ptr<Input>;
 
 Matrix<const float> matrix_of(const Input& input) { return {input.points().data(), input.point_count(), 4}; }
 
-Inputs inputs_of(const Input& input) {
-  return {{"points", PointView{.data = input.points().data(),
-                               .count = input.point_count(),
-                               .stride_bytes = 16,
-                               .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}}}};
-}
+Inputs inputs_of(const Input& input) { return {{"points", cli::bench::view_of(input.points())}}; }
 
 /// @param cached  count the network only: voxels and maps are there
 Contestant our_inference(const Points& input, double width, int threads, bool cached) {

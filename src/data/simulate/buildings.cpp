@@ -153,10 +153,6 @@ void add_roof(Mesh& mesh, const House& house, float height, Rng& rng) {
     mesh.triangle({x, 0, height}, {x, house.depth, height}, {x, mid, height + rise});
 }
 
-}  // namespace
-
-namespace {
-
 void add_plain_house(Mesh& mesh, const House& house, Rng& rng) {
   const float height = static_cast<float>(house.floors) * 3 + 0.5f;
   mesh.part({kBuilding, 0, Material::matte, between(rng, 0.20, 0.50), 0});
