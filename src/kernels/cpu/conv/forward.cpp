@@ -4,26 +4,23 @@
 
 #include "base/check.h"
 #include "kernels/cpu/conv/panels.h"
+#include "kernels/cpu/conv/partition.h"
 
 namespace rarefy {
 
+using conv_cpu::blocks_per_part;
+using conv_cpu::column_parts;
+using conv_cpu::covering_offset;
 using conv_cpu::Ending;
+using conv_cpu::kBlock;
+using conv_cpu::kIdentity;
+using conv_cpu::kMostBlocks;
 using conv_cpu::Pairs;
+using conv_cpu::pairs_of;
 using conv_cpu::PanelJob;
 using conv_cpu::Panels;
 
 namespace {
-
-constexpr std::int64_t kBlock = KernelMap::kBlockRows;
-constexpr std::int64_t kMostBlocks = 64;  // of one part
-
-/// Row numbers of a block without a map.
-constexpr std::array<std::int32_t, kBlock> make_identity() {
-  std::array<std::int32_t, kBlock> rows{};
-  for (std::int32_t i = 0; i < kBlock; ++i) rows[static_cast<std::size_t>(i)] = i;
-  return rows;
-}
-constexpr auto kIdentity = make_identity();
 
 void check_shapes(Matrix<const float> x, const PackedWeights& w, const KernelMap* map, const ConvEpilogue& epilogue,
                   Matrix<float> y) {
@@ -174,33 +171,18 @@ struct ForwardRun {
     }
   }
 
-  /// Pairs of block b and offset k.
-  Pairs pairs_of(std::int64_t b, std::int64_t k) const {
-    const std::int64_t* range = map->begin.data() + b * map->volume + k;
-    return {map->in_row.data() + range[0], map->out_row.data() + range[0], range[1] - range[0]};
-  }
-
-  /// The first offset that has a pair for every row of block b (submanifold: the centre), or -1. Its products start the
-  /// sums, which saves a pass that zeroes them.
-  std::int32_t covering_offset(std::int64_t b) const {
-    const std::int64_t rows = std::min(kBlock, y.rows - b * kBlock);
-    for (std::int64_t k = 0; k < map->volume; ++k)
-      if (pairs_of(b, k).count == rows) return static_cast<std::int32_t>(k);
-    return -1;
-  }
-
   /// Blocks [first, last) of a map: offset by offset over all of them, so that weights are read once per part.
   void mapped(std::int64_t first, std::int64_t last) const {
     std::array<std::int32_t, kMostBlocks> begun;  // offsets that started the sums of each block
     const bool both = epilogue.bias != nullptr && epilogue.residual.data != nullptr;
     for (std::int64_t b = first; b < last; ++b) {
-      const std::int32_t k = both ? -1 : covering_offset(b);
+      const std::int32_t k = both ? -1 : covering_offset(*map, b);
       begun[static_cast<std::size_t>(b - first)] = k;
       if (k < 0) {
         begin_rows(epilogue, y, b * kBlock, std::min((b + 1) * kBlock, y.rows), first_column(), end_column());
       } else {
         PanelJob j = starting_job();
-        j.pairs = pairs_of(b, k);
+        j.pairs = pairs_of(*map, b, k);
         multiply(j, k);
       }
     }
@@ -208,7 +190,7 @@ struct ForwardRun {
     std::int64_t k_of_job = 0;
     for (std::int64_t k = 0; k < map->volume; ++k) {
       for (std::int64_t b = first; b < last; ++b) {
-        const Pairs pairs = pairs_of(b, k);
+        const Pairs pairs = pairs_of(*map, b, k);
         if (pairs.count == 0 || begun[static_cast<std::size_t>(b - first)] == k) continue;
         if (j.pairs.count > 0) {  // one job behind, so that each knows the next
           j.next = pairs;
@@ -229,24 +211,6 @@ struct ForwardRun {
     }
   }
 };
-
-/// Blocks of one part: as many as keep their accumulators in a share of L2, so that each offset's weights are reused,
-/// but few enough to leave parts for many threads. Bits do not depend on it.
-std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channels) {
-  constexpr std::int64_t kAccumulatorBytes = 256 * 1024;
-  constexpr std::int64_t kParts = 32;
-  const std::int64_t fit = kAccumulatorBytes / (kBlock * out_channels * static_cast<std::int64_t>(sizeof(float)));
-  return std::max<std::int64_t>(1, std::min({fit, blocks / kParts, kMostBlocks}));
-}
-
-/// Few rows make few parts: then a part takes some of the panels only, or threads had nothing to do where most weights
-/// are. Never for one thread, nor for many rows: rows would be read again for each group of panels, which costs more
-/// than reading weights again. Each output element is one chain of multiply-adds in any part: bits do not depend on it.
-std::int64_t column_parts(std::int64_t row_parts, std::int64_t panels, int threads) {
-  constexpr std::int64_t kPartsPerThread = 4;
-  if (threads == 1) return 1;
-  return std::min(panels, (kPartsPerThread * threads + row_parts - 1) / row_parts);
-}
 
 }  // namespace
 

@@ -12,11 +12,12 @@ struct Panels {
   std::int64_t vectors;
   std::int64_t count;
 
-  Panels(const ConvKernels& kernels, std::int64_t channels_)
+  Panels(int lanes_, int max_vectors, std::int64_t channels_)
       : channels(channels_),
-        lanes(kernels.lanes),
-        vectors((channels_ + kernels.lanes - 1) / kernels.lanes),
-        count((vectors + kernels.max_vectors - 1) / kernels.max_vectors) {}
+        lanes(lanes_),
+        vectors((channels_ + lanes_ - 1) / lanes_),
+        count((vectors + max_vectors - 1) / max_vectors) {}
+  Panels(const ConvKernels& kernels, std::int64_t channels_) : Panels(kernels.lanes, kernels.max_vectors, channels_) {}
 
   std::int64_t first_vector(std::int64_t panel) const { return vectors * panel / count; }
   std::int64_t first_channel(std::int64_t panel) const { return first_vector(panel) * lanes; }
