@@ -13,6 +13,7 @@
 #include "common/interrupt.h"
 #include "common/machine.h"
 #include "data/formats/formats.h"
+#include "kernels/conv_int8.h"
 #include "measure/input.h"
 #include "sparse/kernel_map.h"
 
@@ -60,6 +61,9 @@ class Case {
       : level_(level),
         channels_(channels),
         gradient_(direction == "weight_gradient"),
+        bits_(direction == "int8"   ? 8
+              : direction == "int7" ? 7
+                                    : 0),
         executor_(executor),
         x_(random_floats(level.sites.rows() * channels, 1)),
         y_(random_floats(level.sites.rows() * channels, 2)),
@@ -67,11 +71,15 @@ class Case {
     // Submanifold: the input gradient runs over the same map with flipped offsets.
     pack_weights(select_conv_variant(), weights_.data(), level.map.volume, channels, channels,
                  direction == "forward" ? WeightOrder::forward : WeightOrder::transposed_flipped, packed_);
+    if (bits_ > 0) quantize();
   }
   void run() {
     const std::int64_t rows = level_.sites.rows();
     const Matrix<const float> x(x_.data(), rows, channels_);
-    if (gradient_) {
+    if (bits_ > 0) {
+      conv_int8({stored_x_.data(), rows, channels_, row_bytes_}, int_weights_, &level_.map, {.scale = scales_.data()},
+                quantization_, executor_, scratch_, {stored_y_.data(), rows, channels_, row_bytes_});
+    } else if (gradient_) {
       conv_weight_gradient(select_conv_variant(), x, Matrix<const float>(y_.data(), rows, channels_), &level_.map,
                            level_.map.volume, executor_, scratch_, weights_.data());
     } else {
@@ -81,13 +89,34 @@ class Case {
   double gflop() const { return 2e-9 * static_cast<double>(level_.map.pairs() * channels_ * channels_); }
 
  private:
+  void quantize() {
+    const std::int64_t rows = level_.sites.rows();
+    quantization_ = {.scale = 4.0f / static_cast<float>((1 << bits_) - 1), .bits = bits_};
+    row_bytes_ = (channels_ + 3) / 4 * 4;
+    stored_x_.resize(static_cast<std::size_t>(rows * row_bytes_));
+    stored_y_ = stored_x_;
+    quantize_rows({x_.data(), rows, channels_}, quantization_, executor_,
+                  {stored_x_.data(), rows, channels_, row_bytes_});
+    std::vector<std::int8_t> values(weights_.size());
+    scales_.resize(static_cast<std::size_t>(channels_));
+    quantize_weights(weights_.data(), level_.map.volume * channels_, channels_, bits_, values.data(), scales_.data());
+    pack_int8_weights(select_int8_variant(bits_), values.data(), level_.map.volume, channels_, channels_, 0,
+                      int_weights_);
+  }
+
   const Level& level_;
   std::int64_t channels_;
   bool gradient_;
+  int bits_;
   Executor& executor_;
   std::vector<float> x_, y_, weights_;
   PackedWeights packed_;
   AlignedBuffer scratch_;
+  Quantization quantization_;
+  std::int64_t row_bytes_ = 0;
+  std::vector<std::uint8_t> stored_x_, stored_y_;
+  std::vector<float> scales_;
+  Int8Weights int_weights_;
 };
 
 /// Medians, in milliseconds.
@@ -199,9 +228,11 @@ void declare_conv(CLI::App& command) {
       ->delimiter(',')
       ->check(CLI::Range(0, 4));
   command.add_option("--kernel", o->kernel, "Kernel size: 1, 3, 5 or 7")->check(CLI::Range(1, 7));
-  command.add_option("--directions", o->directions, "forward, input_gradient, weight_gradient")
+  command
+      .add_option("--directions", o->directions,
+                  "forward, input_gradient, weight_gradient, and forward with values of 8 and 7 bits: int8, int7")
       ->delimiter(',')
-      ->check(CLI::IsMember({"forward", "input_gradient", "weight_gradient"}));
+      ->check(CLI::IsMember({"forward", "input_gradient", "weight_gradient", "int8", "int7"}));
   command.add_option("--voxel", o->voxel, "Voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--threads", o->threads, "Threads (default: 1)")->check(CLI::Range(1, 1024));
   command.add_option("--repetitions", o->repetitions, "Runs of each (default: for 0.6 s, 9 to 100)")

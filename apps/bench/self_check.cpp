@@ -48,6 +48,7 @@ void print_report(const self_check::Report& report) {
 void run_self_check(bool json) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<self_check::Report> reports = self_check::check_convolutions(conv_variants());
+  for (self_check::Report& report : self_check::check_integers(int8_variants())) reports.push_back(std::move(report));
   for (const cpu::Isa isa : {cpu::Isa::avx512, cpu::Isa::avx2, cpu::Isa::portable})
     reports.push_back(self_check::check_batch_norm(isa));
   reports.push_back(self_check::check_sparse());

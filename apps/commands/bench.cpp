@@ -31,6 +31,8 @@ void bench(CLI::App& command) {
       *command.add_subcommand("crossover", "The density above which dense convolution is faster than sparse"));
   bench::declare_ablation(*command.add_subcommand("ablation", "What each idea of the kernels and plans gained"));
   bench::declare_model(*command.add_subcommand("model", "A whole network: voxels, neighbour search, layers"));
+  bench::declare_precision(
+      *command.add_subcommand("precision", "A whole network on real numbers and on 8-bit integers"));
   bench::declare_scale(*command.add_subcommand("scale", "Time and memory from a thousand points to millions"));
   auto o = std::make_shared<Options>();
   CLI::Option* self_check = command.add_flag(

@@ -14,6 +14,7 @@
 #include "common/model_source.h"
 #include "common/train_program.h"
 #include "kernels/conv.h"
+#include "kernels/conv_int8.h"
 #include "kernels/cpu/peak.h"
 #include "rarefy/error.h"
 #include "rarefy/graph.h"
@@ -87,7 +88,10 @@ nlohmann::ordered_json gather() {
       {"avx512_vnni", cpu::features().avx512_vnni},
       {"avx512_fp16", cpu::features().avx512_fp16}};
   json["isa"] = cpu::name(isa);
-  json["variants"] = {{"conv", variants()}};
+  nlohmann::ordered_json int8 = nlohmann::ordered_json::array();
+  for (const Int8Variant& v : int8_variants())
+    int8.push_back({{"name", v.name}, {"available", runs_here(v)}, {"most_bits", v.most_bits}});
+  json["variants"] = {{"conv", variants()}, {"int8", int8}};
   json["peak_gflops"] = {{"fp32", measure_peak_gflops(isa)}};
   json["build"] = {{"compiler", build.compiler},
                    {"type", build.build_type},

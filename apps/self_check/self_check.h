@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "kernels/conv.h"
+#include "kernels/conv_int8.h"
 
 namespace rarefy::self_check {
 
@@ -28,7 +29,7 @@ struct Check {
 
 /// What was found out about one variant.
 struct Report {
-  std::string family;   ///< "convolution", "batch norm", "sparse"
+  std::string family;   ///< "convolution", "8 bits", "batch norm", "sparse"
   std::string variant;  ///< "avx512", ...
   bool ran = false;
   std::string why_not;  ///< when it did not run
@@ -42,6 +43,8 @@ std::string not_available(cpu::Isa isa);
 
 /// Convolution: forward, both gradients, linear rows, transposed maps; exact sums of integers.
 std::vector<Report> check_convolutions(std::span<const ConvVariant> variants);
+/// 8-bit convolution: exact sums and stored bytes, with and without sign, extreme values among them.
+std::vector<Report> check_integers(std::span<const Int8Variant> variants);
 /// Batch normalisation as it is chosen for an instruction set: statistics, application, gradient. Sets the environment
 /// variable RAREFY_ISA meanwhile.
 Report check_batch_norm(cpu::Isa isa);

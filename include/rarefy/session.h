@@ -74,6 +74,7 @@ class RAREFY_API Outputs {
 struct PlanOptions {
   bool fuse = true;          ///< fuse normalisation, residual add and activation into the layers that make their input
   bool share_memory = true;  ///< reuse buffers of values that are no longer needed
+  bool integers = true;      ///< quantized layers compute on bytes; false: the same rounding on real numbers
   std::string isa = {};      ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
 };
 

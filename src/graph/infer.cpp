@@ -41,6 +41,12 @@ void require_space(const InferArgs& args, std::size_t i, ValueId space, std::str
       args.node.name, args.node.op, i, args.producers[i], found, what, space);
 }
 
+void require_weight_bits(const Node& node) {
+  const std::int64_t bits = node.integer("weight_bits");
+  RAREFY_CHECK(bits == 0 || (bits >= 2 && bits <= 8), ShapeError,
+               "node '{}' ({}): weight_bits is {}, expected 0 (as they are) or 2 to 8", node.name, node.op, bits);
+}
+
 std::vector<AttributeSpec> kernel_attributes() {
   using List = std::vector<std::int64_t>;
   return {

@@ -1,11 +1,11 @@
 #pragma once
 /// Sparse convolution and linear layers on features and weights of 8 bits and less, summed in int32.
 ///
-/// y[o] = act(scale * sum over pairs (i, o, k): (x[i] - zero) * W[k] + bias + residual[o]), as real numbers or quantized
-/// again in the same pass. Weights are symmetric with a scale per output channel, features have one scale per tensor
-/// (Jacob et al., CVPR 2018; Krishnamoorthi 2018, section 2.2). Blocked as kernels/conv.h. The integers are exact, the
-/// epilogue is one multiplication and one addition after the other, never fused: the same bits for any executor and any
-/// variant.
+/// y[o] = act(scale * sum over pairs (i, o, k): (x[i] - zero) * W[k] + bias + residual[o]), as real numbers or
+/// quantized again in the same pass. Weights are symmetric with a scale per output channel, features have one scale per
+/// tensor (Jacob et al., CVPR 2018; Krishnamoorthi 2018, section 2.2). Blocked as kernels/conv.h. The integers are
+/// exact, the epilogue is one multiplication and one addition after the other, never fused: the same bits for any
+/// executor and any variant.
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -22,13 +22,13 @@ namespace rarefy {
 
 /// How a stored byte stands for a real number: value = scale * (stored - zero).
 struct Quantization {
-  float scale = 1.0f;      ///< > 0: what one step is worth
-  int bits = 8;            ///< 2..8
-  bool has_sign = false;   ///< false: 0 .. 2^bits - 1; true: -(2^(bits-1) - 1) .. 2^(bits-1) - 1
+  float scale = 1.0f;     ///< > 0: what one step is worth
+  int bits = 8;           ///< 2..8
+  bool has_sign = false;  ///< false: 0 .. 2^bits - 1; true: -(2^(bits-1) - 1) .. 2^(bits-1) - 1
 
-  int zero() const { return has_sign ? 1 << (bits - 1) : 0; }          ///< stored value of 0
-  int low() const { return has_sign ? 1 : 0; }                         ///< least stored value
-  int high() const { return (1 << bits) - 1; }                         ///< largest stored value
+  int zero() const { return has_sign ? 1 << (bits - 1) : 0; }  ///< stored value of 0
+  int low() const { return has_sign ? 1 : 0; }                 ///< least stored value
+  int high() const { return (1 << bits) - 1; }                 ///< largest stored value
   bool operator==(const Quantization&) const = default;
 };
 /// y = clamp(round_to_even(x / scale) + zero, low, high), computed as x times the rounded inverse; NaN becomes low.
@@ -38,11 +38,14 @@ void dequantize_rows(Matrix<const std::uint8_t> x, const Quantization& from, Exe
 /// Both in one: x rounded to what `to` can store. In place when y is x.
 void round_rows(Matrix<const float> x, const Quantization& to, Executor& executor, Matrix<float> y);
 
-/// Weights [K, C_in, C_out] to integers of `bits` bits, symmetric, one scale per output channel: the largest magnitude
-/// of the channel is 2^(bits-1) - 1 steps. A channel of zeros gets scale 1.
-/// @param values  [K, C_in, C_out]  @param scales  [C_out]
+/// Weights to integers of `bits` bits, symmetric, one scale per output channel: the largest magnitude of the channel is
+/// 2^(bits-1) - 1 steps. A channel of zeros gets scale 1.
+/// @param weights  [rows, C_out]; of a convolution rows = K * C_in  @param values  [rows, C_out]  @param scales [C_out]
 void quantize_weights(const float* weights, std::int64_t rows, std::int64_t out_channels, int bits, std::int8_t* values,
                       float* scales);
+
+/// The same, as real numbers: what integers of `bits` bits stand for.
+void round_weights(const float* weights, std::int64_t rows, std::int64_t out_channels, int bits, float* rounded);
 
 namespace conv_int8_cpu {
 struct Int8Kernels;

@@ -47,6 +47,7 @@ struct Context::Impl {
   GeometryValues geometry;
   std::vector<TensorView> features;               ///< by ValueId
   std::vector<AlignedBuffer> buffers;             ///< by buffer of the layout
+  AlignedBuffer scratch;                          ///< of the step that runs
   std::vector<AlignedBuffer> input_buffers;       ///< by input node, for layouts that must be converted
   std::vector<std::vector<std::int32_t>> orders;  ///< by input node
   std::vector<std::vector<std::int32_t>> coords;  ///< by output
@@ -127,7 +128,8 @@ void Context::Impl::bind(const Inputs& inputs) {
 /// What a buffer of the layout takes, now that the spaces are known.
 std::int64_t Context::Impl::feature_bytes(std::size_t buffer) const {
   const runtime::BufferSpec& spec = compiled().layout.buffers[buffer];
-  return std::max<std::int64_t>(1, geometry.spaces[at(spec.space)]->rows * spec.row_bytes);
+  constexpr std::int64_t kBeyond = 4;  // the last row of bytes may be read up to a multiple of four columns
+  return geometry.spaces[at(spec.space)]->rows * spec.row_bytes + kBeyond;
 }
 
 /// Before the first layer runs.
@@ -147,8 +149,9 @@ void Context::Impl::place_features(const Step& step) {
   AlignedBuffer& buffer = buffers[static_cast<std::size_t>(place.buffer)];
   auto* base = static_cast<std::byte*>(
       buffer.reserve(static_cast<std::size_t>(feature_bytes(static_cast<std::size_t>(place.buffer)))));
+  const Dtype dtype = compiled().layout.dtype(graph(), step.result);
   const TensorView view{
-      base + place.column * size_of(type.dtype), type.dtype, Device::cpu, rows, type.channels, place.row_stride};
+      base + place.column * size_of(dtype), dtype, Device::cpu, rows, type.channels, place.row_stride};
   features[at(step.result)] = view;
   for (const ValueId v : graph().nodes()[static_cast<std::size_t>(step.node)].outputs)
     if (graph().type(v).kind == ValueKind::features) features[at(v)] = view;
@@ -186,6 +189,7 @@ void Context::Impl::run_step(std::size_t s) {
   args.geometry = &geometry;
   args.features = &features;
   args.executor = executor;
+  args.scratch = &scratch;
   std::string_view variant;
   args.variant = &variant;
   const auto start = Clock::now();
@@ -284,7 +288,7 @@ const std::vector<StepProfile>& Context::profile() const { return impl_->profile
 
 std::int64_t Context::memory_bytes() const {
   const Impl& c = *impl_;
-  std::size_t bytes = 0;
+  std::size_t bytes = c.scratch.capacity();
   for (const AlignedBuffer& b : c.buffers) bytes += b.capacity();
   for (const AlignedBuffer& b : c.input_buffers) bytes += b.capacity();
   const auto add_sizes = [&bytes](const auto& values) {

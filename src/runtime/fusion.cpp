@@ -7,13 +7,15 @@ namespace {
 
 struct Fuser {
   const Graph& graph;
+  const Weights& weights;
   std::vector<std::vector<std::int32_t>> readers;  ///< nodes that read a value
   std::vector<char> is_output;
   std::vector<char> taken;          ///< nodes that became part of a step
   std::vector<std::int32_t> ready;  ///< node index at which a value exists; -1 = not yet decided
 
-  explicit Fuser(const Graph& g)
+  Fuser(const Graph& g, const Weights& w)
       : graph(g),
+        weights(w),
         readers(g.values().size()),
         is_output(g.values().size(), 0),
         taken(g.nodes().size(), 0),
@@ -63,10 +65,24 @@ struct Fuser {
     return true;
   }
 
+  bool take_quantize(Step& step, std::int32_t n) {
+    const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
+    const Node& layer = graph.nodes()[static_cast<std::size_t>(step.node)];
+    if (node.op != "quantize" || !computes_on_integers(graph, weights, layer)) return false;
+    step.fusion.quantize = &node;
+    return true;
+  }
+
+  bool take(Step& step, std::int32_t n) {
+    if (take_quantize(step, n)) return true;
+    if (step.fusion.activation != Activation::none) return false;
+    return take_batch_norm(step, n) || take_add(step, n) || take_activation(step, n);
+  }
+
   void extend(Step& step) {
-    while (step.fusion.activation == Activation::none) {
+    while (step.fusion.quantize == nullptr) {
       const std::int32_t n = sole_reader(step.result);
-      if (n < 0 || !(take_batch_norm(step, n) || take_add(step, n) || take_activation(step, n))) return;
+      if (n < 0 || !take(step, n)) return;
       taken[static_cast<std::size_t>(n)] = 1;
       const Node& node = graph.nodes()[static_cast<std::size_t>(n)];
       step.label += "+" + node.op;
@@ -77,8 +93,8 @@ struct Fuser {
 
 }  // namespace
 
-std::vector<Step> make_steps(const Graph& graph, bool fuse) {
-  Fuser fuser(graph);
+std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse) {
+  Fuser fuser(graph, weights);
   std::vector<Step> geometry, rest;
   for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
     if (fuser.taken[n] != 0) continue;

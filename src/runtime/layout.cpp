@@ -18,13 +18,15 @@ struct Inside {
 struct Planner {
   const Graph& graph;
   const std::vector<Step>& steps;
+  const Layout& layout;
   std::vector<Inside> inside;
   std::vector<std::int64_t> first, last;  ///< by root: step that makes it, last step that reads it
   std::vector<char> made;                 ///< features values that a step produces
 
-  Planner(const Graph& g, const std::vector<Step>& s)
+  Planner(const Graph& g, const std::vector<Step>& s, const Layout& l)
       : graph(g),
         steps(s),
+        layout(l),
         inside(g.values().size()),
         first(g.values().size(), kForever),
         last(g.values().size(), -1),
@@ -48,7 +50,8 @@ struct Planner {
       if (node.op != "concat") continue;
       std::int64_t column = 0;
       for (const ValueId input : node.inputs) {
-        if (made[at(input)] != 0 && inside[at(input)].root < 0 && !is_output(input) && input != step.result)
+        const bool alike = layout.stored[at(input)].has_value() == layout.stored[at(step.result)].has_value();
+        if (alike && made[at(input)] != 0 && inside[at(input)].root < 0 && !is_output(input) && input != step.result)
           inside[at(input)] = {step.result, column};
         column += graph.type(input).channels;
       }
@@ -79,26 +82,32 @@ struct Planner {
       if (is_features(o.value) && made[at(o.value)] != 0) last[at(resolve(o.value).root)] = kForever;
   }
 
+  /// Elements from row to row. Bytes are multiplied in groups of four.
+  std::int64_t row_stride(ValueId root) const {
+    const std::int64_t channels = graph.type(root).channels;
+    return layout.stored[at(root)] ? (channels + 3) / 4 * 4 : channels;
+  }
+
   /// The smallest free buffer of the space that is wide enough; else the widest free one, widened; else a new one.
-  std::int32_t take_buffer(Layout& layout, std::vector<std::int64_t>& busy_until, ValueId root, std::int64_t step,
-                           bool share) const {
+  std::int32_t take_buffer(std::vector<BufferSpec>& buffers, std::vector<std::int64_t>& busy_until, ValueId root,
+                           std::int64_t step, bool share) const {
     const ValueId space = graph.type(root).space;
-    const std::int64_t bytes = graph.type(root).channels * size_of(graph.type(root).dtype);
+    const std::int64_t bytes = row_stride(root) * size_of(layout.dtype(graph, root));
     std::int32_t best = -1;
-    const auto width = [&](std::int32_t b) { return layout.buffers[static_cast<std::size_t>(b)].row_bytes; };
-    for (std::size_t b = 0; share && b < layout.buffers.size(); ++b) {
+    const auto width = [&](std::int32_t b) { return buffers[static_cast<std::size_t>(b)].row_bytes; };
+    for (std::size_t b = 0; share && b < buffers.size(); ++b) {
       const auto candidate = static_cast<std::int32_t>(b);
-      if (layout.buffers[b].space != space || busy_until[b] >= step) continue;
+      if (buffers[b].space != space || busy_until[b] >= step) continue;
       if (best < 0 || (width(candidate) >= bytes ? width(best) < bytes || width(candidate) < width(best)
                                                  : width(best) < bytes && width(candidate) > width(best)))
         best = candidate;
     }
     if (best < 0) {
-      best = static_cast<std::int32_t>(layout.buffers.size());
-      layout.buffers.push_back({space, 0});
+      best = static_cast<std::int32_t>(buffers.size());
+      buffers.push_back({space, 0});
       busy_until.push_back(-1);
     }
-    BufferSpec& buffer = layout.buffers[static_cast<std::size_t>(best)];
+    BufferSpec& buffer = buffers[static_cast<std::size_t>(best)];
     buffer.row_bytes = std::max(buffer.row_bytes, bytes);
     busy_until[static_cast<std::size_t>(best)] = last[at(root)];
     return best;
@@ -107,11 +116,13 @@ struct Planner {
 
 }  // namespace
 
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share) {
-  Planner planner(graph, steps);
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share,
+                   std::vector<std::optional<Quantization>> stored) {
+  Layout layout;
+  layout.stored = std::move(stored);
+  Planner planner(graph, steps, layout);
   planner.place_concats(share);
   planner.find_lifetimes();
-  Layout layout;
   layout.places.resize(graph.values().size());
   std::vector<std::int64_t> busy_until;
   std::vector<std::int32_t> buffer_of(graph.values().size(), -1);
@@ -120,8 +131,9 @@ Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool shar
     if (!planner.is_features(step.result)) continue;
     const Inside where = planner.resolve(step.result);
     std::int32_t& buffer = buffer_of[at(where.root)];
-    if (buffer < 0) buffer = planner.take_buffer(layout, busy_until, where.root, static_cast<std::int64_t>(s), share);
-    const Placement place{buffer, where.column, graph.type(where.root).channels};
+    if (buffer < 0)
+      buffer = planner.take_buffer(layout.buffers, busy_until, where.root, static_cast<std::int64_t>(s), share);
+    const Placement place{buffer, where.column, planner.row_stride(where.root)};
     layout.places[at(step.result)] = place;
     const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
     for (const ValueId v : node.outputs)  // a fused node writes what its chain ends in

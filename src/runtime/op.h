@@ -6,12 +6,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/aligned_buffer.h"
 #include "kernels/conv.h"
+#include "kernels/conv_int8.h"
 #include "rarefy/executor.h"
 #include "rarefy/graph.h"
 #include "rarefy/session.h"
@@ -43,6 +45,7 @@ struct Fusion {
   ValueId residual = -1;
   Activation activation = Activation::none;
   float slope = 0.0f;
+  const Node* quantize = nullptr;  ///< what ends the chain
 };
 
 /// What prepare may look at; it returns the step's constant state (packed weights and the like).
@@ -52,6 +55,9 @@ struct PrepareArgs {
   const Weights& weights;
   const Fusion& fusion;
   const ConvVariant& variant;
+  const std::vector<std::optional<Quantization>>& stored;  ///< by ValueId: values that are kept as bytes
+
+  const std::optional<Quantization>& storage(ValueId value) const { return stored[static_cast<std::size_t>(value)]; }
 };
 
 /// Everything that a step sees while it runs. Feature views are sized and placed by the context.
@@ -64,6 +70,7 @@ class RunArgs {
   GeometryValues* geometry = nullptr;
   const std::vector<TensorView>* features = nullptr;  ///< by ValueId; outputs are in place already
   Executor* executor = nullptr;
+  AlignedBuffer* scratch = nullptr;     ///< working memory of the context, grows
   std::string_view* variant = nullptr;  ///< kernel that ran, for the profile
 
   template <class T = float>

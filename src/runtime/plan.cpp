@@ -29,12 +29,16 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   impl.options = options;
   impl.variant = &choose_variant(options.isa);
   const Graph& graph = impl.model.graph();
-  impl.steps = runtime::make_steps(graph, options.fuse);
-  impl.layout = runtime::make_layout(graph, impl.steps, options.share_memory);
+  const Weights& weights = impl.model.weights();
+  impl.steps = runtime::make_steps(graph, weights, options.fuse);
+  impl.layout =
+      runtime::make_layout(graph, impl.steps, options.share_memory,
+                           options.integers ? runtime::choose_storage(graph, weights, impl.steps)
+                                            : std::vector<std::optional<Quantization>>(graph.values().size()));
   for (runtime::Step& step : impl.steps)
     if (step.op->prepare)
-      step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], impl.model.weights(),
-                                     step.fusion, *impl.variant});
+      step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], weights, step.fusion,
+                                     *impl.variant, impl.layout.stored});
   return plan;
 }
 
@@ -48,7 +52,8 @@ std::string Plan::to_text() const {
     text += fmt::format("{:<40} {}", node.name, step.label);
     const runtime::Placement& place = impl_->layout.places[static_cast<std::size_t>(step.result)];
     if (place.buffer >= 0)
-      text += fmt::format("  -> buffer {} column {} of {}", place.buffer, place.column, place.row_stride);
+      text += fmt::format("  -> buffer {} column {} of {}{}", place.buffer, place.column, place.row_stride,
+                          impl_->layout.stored[static_cast<std::size_t>(step.result)] ? " bytes" : "");
     text += "\n";
   }
   return text;

@@ -33,17 +33,37 @@ struct BufferSpec {
   std::int64_t row_bytes = 0;
 };
 
+/// What the values of a quantize node are stored as. @throws UsageError when its scale is not a positive number.
+Quantization quantization_of(const Node& quantize, const Weights& weights);
+/// How the bytes of a value would be read, or none: a value that a quantize node makes, or a concatenation of such with
+/// one scale.
+std::optional<Quantization> quantization_of(const Graph& graph, const Weights& weights, ValueId value);
+
+/// True for a convolution or linear layer with integer weights whose input is quantized.
+bool computes_on_integers(const Graph& graph, const Weights& weights, const Node& node);
+
 /// Which nodes run as one step. Without fusion: one step per node.
-/// A chain starts at a convolution or linear layer and takes up batch norm, residual add and activation.
-std::vector<Step> make_steps(const Graph& graph, bool fuse);
+/// A chain starts at a convolution or linear layer and takes up batch norm, residual add, activation, and quantization
+/// when the layer computes on integers.
+std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse);
+
+/// Which values are kept as bytes: those that a quantize node makes and that only integer layers read.
+std::vector<std::optional<Quantization>> choose_storage(const Graph& graph, const Weights& weights,
+                                                        const std::vector<Step>& steps);
 
 /// Buffers and places of all features values. Inputs of a concatenation lie inside its output where possible; buffers
 /// are reused within a space once their last reader is done.
 struct Layout {
   std::vector<Placement> places;  ///< by ValueId
   std::vector<BufferSpec> buffers;
+  std::vector<std::optional<Quantization>> stored;  ///< by ValueId: what is kept as bytes
+
+  Dtype dtype(const Graph& graph, ValueId value) const {
+    return stored[static_cast<std::size_t>(value)] ? Dtype::u8 : graph.type(value).dtype;
+  }
 };
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share);
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share,
+                   std::vector<std::optional<Quantization>> stored);
 
 }  // namespace rarefy::runtime
 

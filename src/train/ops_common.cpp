@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/conv_int8.h"
+
 namespace rarefy::train {
 namespace {
 
@@ -41,11 +43,22 @@ struct ConvGradient {
   }
 };
 
+/// Weights as the layer uses them. Rounding is straight-through: the gradient is that of the rounded weight.
+at::Tensor rounded_weight(const ForwardArgs& args) {
+  const at::Tensor weight = args.parameters[0].contiguous();
+  const auto bits = static_cast<int>(args.node.integer("weight_bits"));
+  if (bits == 0) return weight;
+  at::Tensor rounded = at::empty(weight.sizes(), at::kFloat);
+  const std::int64_t out = weight.size(-1);
+  round_weights(weight.data_ptr<float>(), weight.numel() / out, out, bits, rounded.data_ptr<float>());
+  return rounded;
+}
+
 }  // namespace
 
 at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
   const at::Tensor x = with_unit_columns(args.input(0));
-  const at::Tensor weight = args.parameters[0].contiguous();
+  const at::Tensor weight = rounded_weight(args);
   const bool has_bias = args.parameters.size() > 1;
   ConvGradient gradient{args.batch, call, x, weight, has_bias, &args.variant, &args.executor};
   PackedWeights packed;

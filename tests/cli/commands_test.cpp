@@ -14,8 +14,9 @@ namespace {
 using testing::HasSubstr;
 
 TEST_F(Program, help_of_every_subcommand_has_examples) {
-  for (const char* command : {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench",
-                              "bench ablation", "bench conv", "bench model", "bench crossover", "bench scale"}) {
+  for (const char* command :
+       {"", "segment", "eval", "simulate", "simulate lidar", "inspect", "info", "run", "bench", "bench ablation",
+        "bench conv", "bench model", "bench crossover", "bench scale", "bench precision", "quantize"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -289,8 +290,46 @@ TEST_F(Program, bench_self_check_proves_every_variant_of_this_cpu) {
     for (const auto& check : variant["checks"])
       EXPECT_LE(check["error"].get<double>(), check["tolerance"].get<double>()) << variant << check;
   }
-  EXPECT_GE(ran, 3);  // convolution in one variant at least, batch norm, sparse
+  EXPECT_GE(ran, 4);  // convolution and 8 bits in one variant at least, batch norm, sparse
   EXPECT_THAT(run("bench --self-check").out, HasSubstr("weight gradient"));
+}
+
+TEST_F(Program, quantize_writes_a_model_that_labels_scans) {
+  write_street("a.bin");
+  const auto inspected = run("inspect --builder minkunet --width 0.2 --voxel 0.2 --save m.safetensors");
+  ASSERT_EQ(inspected.code, 0) << inspected.err;
+  const Result result = run("quantize --model m.safetensors --data a.bin --out q.safetensors --threads 1 --json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = result.json();
+  EXPECT_EQ(json["scans"], 1);
+  EXPECT_EQ(json["layers"].get<int>() + 1, json["layers_in_all"].get<int>());
+  EXPECT_GT(json["features"].size(), 20u);
+  for (const auto& feature : json["features"]) EXPECT_GT(feature["scale"].get<double>(), 0.0) << feature;
+  const auto labelled = run("segment a.bin --model q.safetensors --json --threads 2 --labels-out a.label");
+  ASSERT_EQ(labelled.code, 0) << labelled.err;
+  EXPECT_THAT(run("inspect q.safetensors").out, HasSubstr("8 bits, mse over 1 scans"));
+  EXPECT_THAT(run("quantize --model q.safetensors --data a.bin --out again.safetensors").err,
+              HasSubstr("quantized already"));
+  const Result missing = run("quantize --model m.safetensors --data nowhere --out x.safetensors");
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("nowhere"));
+  EXPECT_EQ(run("quantize --model m.safetensors --data a.bin --bits 9 --out x.safetensors").code, 2);
+}
+
+TEST_F(Program, bench_precision_compares_real_numbers_with_integers) {
+  write_street("a.bin");
+  const auto json =
+      run("bench precision --builder minkunet --width 0.2 --voxel 0.2 --scan a.bin --repetitions 1 --threads 1 --json")
+          .json();
+  ASSERT_EQ(json["rows"].size(), 3u);
+  EXPECT_EQ(json["rows"][0]["precision"], "fp32");
+  EXPECT_EQ(json["rows"][0]["same_labels"], 1.0);
+  EXPECT_EQ(json["rows"][1]["precision"], "int8");
+  for (const auto& row : json["rows"]) {
+    EXPECT_GT(row["ms"].get<double>(), 0.0);
+    EXPECT_GT(row["same_labels"].get<double>(), 0.5);
+  }
+  EXPECT_LT(json["rows"][1]["memory_mb"].get<double>(), json["rows"][0]["memory_mb"].get<double>());
 }
 
 TEST_F(Program, bench_ablation_compares_after_both_gave_the_same) {

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "kernels/cpu/conv/kernels.h"
+#include "kernels/cpu/conv_int8/kernels.h"
 
 namespace rarefy::test {
 namespace {
@@ -43,6 +44,22 @@ TEST(SelfCheck, passes_what_is_right) {
     EXPECT_GT(check.cases, 0) << check.name;
     EXPECT_EQ(check.error > 0, check.tolerance > 0) << check.name << ": rounding is there, and nothing else";
   }
+}
+
+TEST(SelfCheck, a_lost_correction_of_8_bit_sums_is_found) {
+  static const conv_int8_cpu::Int8Kernels& right_one = *int8_variants().back().kernels;
+  conv_int8_cpu::Int8Kernels wrong = right_one;
+  wrong.forward = [](const conv_int8_cpu::PanelJob& job) {
+    conv_int8_cpu::PanelJob less = job;
+    less.correction = nullptr;
+    right_one.forward(less);
+  };
+  const Int8Variant injected[] = {{"injected", cpu::Isa::portable, false, 8, &wrong}};
+  const auto reports = self_check::check_integers(injected);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_FALSE(reports[0].passed());
+  EXPECT_THAT(reports[0].checks[0].worst, HasSubstr("signed"));
+  EXPECT_TRUE(self_check::check_integers(int8_variants().last(1))[0].passed());
 }
 
 TEST(SelfCheck, a_lost_channel_in_the_last_tile_is_found) {

@@ -69,8 +69,7 @@ void make_case(Rng& rng, int most_bits, Case& c) {
   c.x.resize(static_cast<std::size_t>(c.in_rows() * c.x_stride + 4));
   for (auto& v : c.x) v = static_cast<std::uint8_t>(rng.integer(0, c.x_is.high()));
   for (std::int64_t r = 0; r < c.in_rows(); ++r)
-    for (std::int64_t i = 0; i < c.in; ++i)
-      c.x[static_cast<std::size_t>(r * c.x_stride + i)] = any_stored(rng, c.x_is);
+    for (std::int64_t i = 0; i < c.in; ++i) c.x[static_cast<std::size_t>(r * c.x_stride + i)] = any_stored(rng, c.x_is);
   const std::int64_t most = (1 << (most_bits - 1)) - 1;
   c.weights.resize(static_cast<std::size_t>(c.map.volume * c.in * c.out));
   for (auto& w : c.weights)
@@ -163,7 +162,8 @@ TEST_P(ConvInt8, equals_the_sum_of_integers_bit_for_bit) {
     const auto pool = make_thread_pool(3);
     Executor& executor = rng.chance(0.5) ? *pool : serial_executor();
     std::vector<float> real(static_cast<std::size_t>(c.rows() * stride), kGuard);
-    conv_int8(c.x_view(), packed, c.map_or_null(), c.epilogue, executor, scratch, {real.data(), c.rows(), c.out, stride});
+    conv_int8(c.x_view(), packed, c.map_or_null(), c.epilogue, executor, scratch,
+              {real.data(), c.rows(), c.out, stride});
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(c.rows() * stride), 0xAB);
     conv_int8(c.x_view(), packed, c.map_or_null(), c.epilogue, c.to, executor, scratch,
               {bytes.data(), c.rows(), c.out, stride});

@@ -118,7 +118,8 @@ struct Machine {
   void convolve(const Node& node, const std::vector<Pair>& pairs) {
     const Result& x = features.at(node.inputs[0]);
     Result y = blank(node.outputs[0]);
-    const std::vector<double> w = parameter(node, 0);
+    std::vector<double> w = parameter(node, 0);
+    if (const std::int64_t bits = node.integer("weight_bits"); bits != 0) round_to_bits(w, y.cols, bits);
     for (const Pair& p : pairs)
       for (std::int64_t i = 0; i < x.cols; ++i)
         for (std::int64_t o = 0; o < y.cols; ++o)
@@ -128,6 +129,31 @@ struct Machine {
     if (node.parameters.size() > 1) {
       const std::vector<double> bias = parameter(node, 1);
       for (std::size_t i = 0; i < y.values.size(); ++i) y.values[i] += bias[i % bias.size()];
+    }
+    features[node.outputs[0]] = y;
+  }
+
+  /// Symmetric integers times a scale per column, rounded as float32 numbers are.
+  static void round_to_bits(std::vector<double>& w, std::int64_t cols, std::int64_t bits) {
+    const auto steps = static_cast<float>((1 << (bits - 1)) - 1);
+    std::vector<float> largest(static_cast<std::size_t>(cols), 0.0f);
+    for (std::size_t i = 0; i < w.size(); ++i)
+      largest[i % largest.size()] = std::max(largest[i % largest.size()], std::abs(static_cast<float>(w[i])));
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const float scale = largest[i % largest.size()] > 0.0f ? largest[i % largest.size()] / steps : 1.0f;
+      w[i] = static_cast<double>(std::nearbyint(static_cast<float>(w[i]) / scale)) * scale;
+    }
+  }
+
+  void quantize(const Node& node) {
+    Result y = features.at(node.inputs[0]);
+    const auto scale = static_cast<float>(parameter(node, 0)[0]);
+    const std::int64_t bits = node.integer("bits");
+    const double low = node.integer("has_sign") != 0 ? -static_cast<double>((1 << (bits - 1)) - 1) : 0.0;
+    const double high = static_cast<double>((1 << (node.integer("has_sign") != 0 ? bits - 1 : bits)) - 1);
+    for (double& v : y.values) {
+      const float steps = static_cast<float>(v) * (1.0f / scale);
+      v = std::min(std::max(std::nearbyint(static_cast<double>(steps)), low), high) * scale;
     }
     features[node.outputs[0]] = y;
   }
@@ -251,6 +277,7 @@ struct Machine {
     }
     if (node.op == "batch_norm") return normalise(node);
     if (node.op == "concat") return concatenate(node);
+    if (node.op == "quantize") return quantize(node);
     if (node.op == "gather") return gather_back(node);
     if (node.op == "argmax") return largest(node);
     if (node.op == "select_columns") return columns(node);

@@ -9,6 +9,7 @@ Inferred infer(const InferArgs& args) {
   const std::int64_t channels = args.node.integer("channels");
   RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError,
                "node '{}' (linear): channels is {}, expected 1 to 65536", args.node.name, channels);
+  require_weight_bits(args.node);
   ValueType y = x;
   y.channels = channels;
   Inferred result{{y}, {}};
@@ -27,7 +28,11 @@ OpDef linear() {
   op.doc = "y = x W + bias on every row; also what a 1x1x1 convolution is. W is [C_in, C_out].";
   op.inputs = {"x: features"};
   op.outputs = {"y: features"};
-  op.attributes = {{"channels", std::int64_t{1}, "output channels"}, {"bias", std::int64_t{1}, "1 = with bias"}};
+  op.attributes = {{"channels", std::int64_t{1}, "output channels"},
+                   {"bias", std::int64_t{1}, "1 = with bias"},
+                   {"weight_bits", std::int64_t{0},
+                    "2 to 8: weights are rounded to integers times a scale per output channel (largest magnitude = "
+                    "2^(weight_bits-1) - 1 steps); 0: as they are"}};
   op.infer = infer;
   op.macs = [](const CostArgs& args) {
     return args.rows(args.node.inputs[0]) * args.graph.type(args.node.inputs[0]).channels *

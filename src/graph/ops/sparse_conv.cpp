@@ -12,6 +12,7 @@ Inferred infer(const InferArgs& args) {
   const std::int64_t channels = node.integer("channels");
   RAREFY_CHECK(channels >= 1 && channels <= 65536, ShapeError,
                "node '{}' (sparse_conv): channels is {}, expected 1 to 65536", node.name, channels);
+  require_weight_bits(node);
   ValueType y = x;
   y.space = map.target;
   y.channels = channels;
@@ -35,7 +36,11 @@ OpDef sparse_conv() {
       "CVPR 2019.";
   op.inputs = {"x: features", "map: map"};
   op.outputs = {"y: features"};
-  op.attributes = {{"channels", std::int64_t{1}, "output channels"}, {"bias", std::int64_t{0}, "1 = with bias"}};
+  op.attributes = {{"channels", std::int64_t{1}, "output channels"},
+                   {"bias", std::int64_t{0}, "1 = with bias"},
+                   {"weight_bits", std::int64_t{0},
+                    "2 to 8: weights are rounded to integers times a scale per output channel (largest magnitude = "
+                    "2^(weight_bits-1) - 1 steps); 0: as they are"}};
   op.infer = infer;
   op.macs = [](const CostArgs& args) {
     const Node& node = args.node;

@@ -70,6 +70,15 @@ void quantize_weights(const float* weights, std::int64_t rows, std::int64_t out_
   }
 }
 
+void round_weights(const float* weights, std::int64_t rows, std::int64_t out_channels, int bits, float* rounded) {
+  std::vector<std::int8_t> values(static_cast<std::size_t>(rows * out_channels));
+  std::vector<float> scales(static_cast<std::size_t>(out_channels));
+  quantize_weights(weights, rows, out_channels, bits, values.data(), scales.data());
+  for (std::int64_t i = 0; i < rows * out_channels; ++i)
+    rounded[i] =
+        static_cast<float>(values[static_cast<std::size_t>(i)]) * scales[static_cast<std::size_t>(i % out_channels)];
+}
+
 void pack_int8_weights(const Int8Variant& variant, const std::int8_t* weights, std::int64_t volume,
                        std::int64_t in_channels, std::int64_t out_channels, int zero, Int8Weights& out) {
   RAREFY_CHECK(volume >= 1 && in_channels >= 1 && out_channels >= 1, ShapeError,
@@ -97,7 +106,8 @@ void pack_int8_weights(const Int8Variant& variant, const std::int8_t* weights, s
   for (std::int64_t k = 0; k < volume; ++k) {
     const std::int8_t* w = weights + k * in_channels * out_channels;
     if (kernels.weight_bytes == 1) {
-      pack_offset(panels, kernels.group, w, in_channels, out_channels, reinterpret_cast<std::int8_t*>(packed) + k * size);
+      pack_offset(panels, kernels.group, w, in_channels, out_channels,
+                  reinterpret_cast<std::int8_t*>(packed) + k * size);
     } else {
       pack_offset(panels, kernels.group, w, in_channels, out_channels,
                   reinterpret_cast<std::int16_t*>(packed) + k * size);

@@ -1,6 +1,7 @@
 #pragma once
-/// Register tiles of the 8-bit convolution kernels, written once over a vector type V that each instruction set defines.
-/// Everything is in an unnamed namespace: each includer compiles its own copy with its own flags and nothing can leak.
+/// Register tiles of the 8-bit convolution kernels, written once over a vector type V that each instruction set
+/// defines. Everything is in an unnamed namespace: each includer compiles its own copy with its own flags and nothing
+/// can leak.
 ///
 /// V has: Reg (int32), kLanes, kMaxVectors, kGroup, Weight, kRows[v - 1]: rows of a tile with v vectors; zero(),
 /// load(const int32*), store(int32*, r), add(a, b); add_products<R, NV>(x, weights, in_channels, acc): all products of

@@ -1,0 +1,197 @@
+// Post-training quantization: what becomes integer, and that it computes what the rounded real numbers say.
+#include "compress/quantize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "rarefy/builder.h"
+#include "rarefy/models.h"
+#include "support/examples.h"
+#include "support/expect_error.h"
+#include "support/random_cases.h"
+#include "support/random_points.h"
+
+namespace rarefy::compress {
+namespace {
+
+using testing::HasSubstr;
+
+/// A small MinkUNet with batch norms that are not those of initialisation.
+Model small_network(std::uint64_t seed) {
+  const Pipeline pipeline = models::semantic_kitti_pipeline(0.2);
+  Graph graph = models::at("minkunet").build({.width = 0.2, .pipeline = pipeline});
+  Weights weights = initial_weights(graph, seed);
+  Rng rng(seed, 5);
+  for (const Node& node : graph.nodes()) {
+    if (node.op != "batch_norm") continue;
+    for (float& v : weights.mutable_at(node.parameters[0].name).mutable_as<float>())
+      v = static_cast<float>(rng.chance(0.1) ? -1.0 : 0.5 + rng.uniform());
+    for (float& v : weights.mutable_at(node.parameters[1].name).mutable_as<float>())
+      v = static_cast<float>(0.3 * rng.normal());
+  }
+  return Model(std::move(graph), std::move(weights), pipeline);
+}
+
+std::vector<float> some_points(std::uint64_t seed, std::int64_t count) {
+  Rng rng(seed);
+  std::vector<float> points;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double a = rng.uniform() * 6.28, r = 2 + 12 * rng.uniform();
+    points.insert(points.end(), {static_cast<float>(r * std::cos(a)), static_cast<float>(r * std::sin(a)),
+                                 static_cast<float>(0.2 * rng.normal()), static_cast<float>(rng.uniform())});
+  }
+  return points;
+}
+
+PointView view_of(const std::vector<float>& points) {
+  return {points.data(), static_cast<std::int64_t>(points.size() / 4), 16, {0, 4, 8, 12}};
+}
+
+Model quantized(const Model& model, const std::vector<float>& points, const QuantizeOptions& options = {}) {
+  Calibration calibration(model);
+  calibration.observe({{"points", view_of(points)}});
+  return calibration.quantize(options);
+}
+
+TEST(Quantize, all_layers_but_those_that_read_the_input_become_integer) {
+  const Model model = small_network(1);
+  const Model result = quantized(model, some_points(1, 3000));
+  std::map<std::string, std::int64_t> bits;
+  for (const Node& node : result.graph().nodes())
+    if (node.op == "sparse_conv" || node.op == "linear") bits[node.name] = node.integer("weight_bits");
+  std::int64_t real = 0;
+  for (const auto& [name, b] : bits) real += b == 0 ? 1 : 0;
+  EXPECT_EQ(real, 1) << "only the first convolution reads what no layer made";
+  EXPECT_EQ(bits.at("classifier"), 8);
+  const std::string plan = Plan::compile(result)->to_text();
+  EXPECT_THAT(plan, HasSubstr("sparse_conv+batch_norm+relu+quantize"));
+  EXPECT_THAT(plan, HasSubstr("sparse_conv+batch_norm+add+relu+quantize"));
+  EXPECT_THAT(plan, HasSubstr(" bytes"));
+}
+
+TEST(Quantize, integers_compute_what_rounded_real_numbers_say) {
+  for (const int bits : {8, 7, 4}) {
+    for (const std::uint64_t seed : {1, 2}) {
+      const auto points = some_points(seed, 4000);
+      const Model model = quantized(small_network(seed), points, {.bits = bits});
+      Session integers(model), reals(model, {.plan = {.fuse = false, .integers = false}});
+      const TensorView a = integers.run({{"points", view_of(points)}})["logits"];
+      const TensorView b = reals.run({{"points", view_of(points)}})["logits"];
+      // A sum that lies at the edge of two steps may be rounded to either: that moves few values by a little.
+      double squares = 0, difference = 0;
+      for (std::int64_t r = 0; r < a.rows; ++r) {
+        for (std::int64_t c = 0; c < a.cols; ++c) {
+          const double x = a.matrix<float>()(r, c), y = b.matrix<float>()(r, c);
+          squares += y * y;
+          difference += (x - y) * (x - y);
+        }
+      }
+      EXPECT_GT(squares, 0.0);
+      EXPECT_LT(std::sqrt(difference / squares), 0.02) << bits << " bits, seed " << seed;
+    }
+  }
+}
+
+TEST(Quantize, result_is_near_the_original) {
+  const Model model = small_network(3);
+  const auto points = some_points(3, 4000);
+  const auto error = [&](int bits) {
+    Session original(model), integers(quantized(model, points, {.bits = bits}));
+    const TensorView a = original.run({{"points", view_of(points)}})["logits"];
+    const TensorView b = integers.run({{"points", view_of(points)}})["logits"];
+    double squares = 0, difference = 0;
+    for (std::int64_t r = 0; r < a.rows; ++r)
+      for (std::int64_t c = 0; c < a.cols; ++c) {
+        squares += std::pow(a.matrix<float>()(r, c), 2);
+        difference += std::pow(a.matrix<float>()(r, c) - b.matrix<float>()(r, c), 2);
+      }
+    return std::sqrt(difference / squares);
+  };
+  const double eight = error(8), six = error(6), four = error(4);
+  EXPECT_LT(eight, 0.05);
+  EXPECT_LT(eight, six);
+  EXPECT_LT(six, four);
+}
+
+TEST(Quantize, same_bits_for_any_number_of_threads_and_after_the_model_file) {
+  const auto points = some_points(4, 5000);
+  const Model model = quantized(small_network(4), points);
+  const Model loaded = Model::parse(model.serialize(), "memory");
+  std::vector<std::vector<std::uint8_t>> results;
+  for (const int threads : {1, 4}) {
+    Session a(model, {.threads = threads}), b(loaded, {.threads = threads});
+    for (int run = 0; run < 2; ++run) {
+      results.push_back(test::bits_of(a.run({{"points", view_of(points)}})["logits"]));
+      results.push_back(test::bits_of(b.run({{"points", view_of(points)}})["logits"]));
+    }
+  }
+  for (const auto& result : results) EXPECT_EQ(result, results.front());
+}
+
+TEST(Quantize, features_that_meet_in_a_concatenation_share_a_scale) {
+  const Model model = quantized(small_network(5), some_points(5, 2000));
+  const Graph& graph = model.graph();
+  int met = 0;
+  for (const Node& node : graph.nodes()) {
+    if (node.op != "concat") continue;
+    ++met;
+    std::set<float> scales;
+    for (const ValueId v : node.inputs) {
+      ASSERT_EQ(graph.producer(v).op, "quantize");
+      scales.insert(model.weights().resolve(graph.producer(v).parameters[0]).as<float>()[0]);
+    }
+    EXPECT_EQ(scales.size(), 1u) << node.name;
+  }
+  EXPECT_EQ(met, 4);
+}
+
+TEST(Quantize, says_what_is_missing) {
+  const Model model = small_network(6);
+  Calibration calibration(model);
+  test::expect_error<UsageError>([&] { (void)calibration.quantize({}); }, {"nothing was observed"});
+  Builder b;
+  b.output("y", b.linear(b.sparse_input(3, 2), 4));
+  const Graph graph = b.build();
+  test::expect_error<UnsupportedError>([&] { Calibration(Model(graph, initial_weights(graph, 1))); },
+                                       {"nothing to quantize"});
+  const auto points = some_points(6, 100);
+  calibration.observe({{"points", view_of(points)}});
+  test::expect_error<UsageError>([&] { (void)calibration.quantize({.bits = 9}); }, {"2 to 8 bits, not 9"});
+}
+
+TEST(Quantize, a_scale_that_is_no_positive_number_is_named) {
+  Model model = quantized(small_network(7), some_points(7, 500));
+  Weights weights = model.weights();
+  std::string name;
+  for (const Node& node : model.graph().nodes())
+    if (node.op == "quantize") name = node.parameters[0].name;
+  weights.mutable_at(name).mutable_as<float>()[0] = 0.0f;
+  test::expect_error<UsageError>([&] { Plan::compile(Model(model.graph(), weights)); }, {name, "positive"});
+}
+
+TEST(Magnitudes, scale_follows_the_rule) {
+  Magnitudes seen;
+  std::vector<float> values(100'000);
+  Rng rng(8);
+  for (float& v : values) v = static_cast<float>(std::abs(rng.normal()));
+  values[0] = 50.0f;  // an outlier
+  seen.add({values.data(), 1000, 100, 100});
+  EXPECT_FALSE(seen.negative());
+  EXPECT_EQ(seen.largest(), 50.0f);
+  EXPECT_FLOAT_EQ(seen.scale(8, ScaleRule::minmax), 50.0f / 255);
+  EXPECT_NEAR(seen.scale(8, ScaleRule::percentile), 3.89 / 255, 0.4 / 255);  // 99.99 % of |N(0, 1)|
+  // The share with the least error lies between: clipping the outlier costs less than coarse steps for all others.
+  const float best = seen.scale(8, ScaleRule::mse);
+  EXPECT_LT(best, 50.0f / 255);
+  EXPECT_GE(best, 0.3f * 50.0f / 255 * 0.999f);
+  const std::vector<float> below{-100.0f};
+  seen.add({below.data(), 1, 1, 1});
+  EXPECT_TRUE(seen.negative());
+  EXPECT_FLOAT_EQ(seen.scale(8, ScaleRule::minmax), 100.0f / 127);
+  EXPECT_EQ(Magnitudes().scale(8, ScaleRule::mse), 1.0f);
+}
+
+}  // namespace
+}  // namespace rarefy::compress
