@@ -281,7 +281,7 @@ void declare_options(CLI::App& command, Options& o) {
       .add_option("--memory", o.memory_mb,
                   "Most MB for scans, maps and features (default: what is available); what needs more is refused")
       ->check(CLI::PositiveNumber);
-  command.add_option("--format", o.format, "Scan format, when the extension does not tell");
+  add_format(command, o.format);
   command.add_flag("--strict", o.strict, "A scan with points that are NaN, infinite or out of range fails");
   add_json(command, o.json);
   add_threads(command, o.threads);

@@ -93,17 +93,19 @@ void Labeller::read(Frame& frame) {
 void Labeller::prepare(Frame& frame) {
   Geometry& geometry = geometries_[static_cast<std::size_t>(frame.geometry)];
   geometry.prepare({{"points", view_of(frame.scan, frame.points)}}, {.stop = options_.stop, .strict = options_.strict});
-  frame.times.voxelize = geometry.statistics().voxelize_ms;
-  frame.times.maps = geometry.statistics().maps_ms;
 }
 
 void Labeller::infer(Frame& frame) {
   Geometry& geometry = geometries_[static_cast<std::size_t>(frame.geometry)];
   const auto labels = context_->run(geometry, {.stop = options_.stop})["labels"].as<std::uint8_t>();
   frame.labels.assign(labels.begin(), labels.end());
-  frame.times.network = context_->statistics().network_ms;
-  frame.voxels = context_->statistics().voxels;
-  frame.macs = context_->statistics().macs;
+  // The geometry's part included; features of voxels are made here, too.
+  const RunStatistics& s = context_->statistics();
+  frame.times.voxelize = s.voxelize_ms;
+  frame.times.maps = s.maps_ms;
+  frame.times.network = s.network_ms;
+  frame.voxels = s.voxels;
+  frame.macs = s.macs;
 }
 
 }  // namespace rarefy::cli::stream

@@ -63,8 +63,8 @@ struct Outcome {
 /// A rarefy::Error fails the frame and nothing else; Cancelled ends the stream; others end it and reach the caller.
 struct Stages {
   std::function<void(Frame&)> read;     ///< fills scan and points; sets times.read
-  std::function<void(Frame&)> prepare;  ///< makes geometry number frame.geometry; sets its times
-  std::function<void(Frame&)> infer;    ///< fills labels; sets times.network
+  std::function<void(Frame&)> prepare;  ///< makes geometry number frame.geometry
+  std::function<void(Frame&)> infer;    ///< fills labels; sets the other times
 };
 
 struct PipelineOptions {
