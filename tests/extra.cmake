@@ -26,6 +26,8 @@ add_test(NAME tools.check_layers COMMAND ${RAREFY_INTERPRETER} ${PROJECT_SOURCE_
 add_test(NAME tools.check_sizes COMMAND ${RAREFY_INTERPRETER} ${PROJECT_SOURCE_DIR}/tools/check_sizes)
 add_test(NAME tools.checks_catch_what_they_should
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/checks_test.py)
+add_test(NAME tools.pt_to_safetensors
+  COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/pt_to_safetensors_test.py)
 if(EXISTS ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks)
   add_test(NAME tools.check_isa_leaks COMMAND ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks ${CMAKE_BINARY_DIR})
 endif()

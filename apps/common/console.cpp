@@ -1,5 +1,6 @@
 #include "common/console.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -78,6 +79,28 @@ std::string ProgressLine::text(std::string_view unit, std::int64_t done, std::in
                         clock(static_cast<double>(total - done) / rate));
   }
   return line;
+}
+
+LiveLine::LiveLine(double seconds_between_plain_lines)
+    : shown_(std::chrono::steady_clock::now()), interval_(100), terminal_(isatty(STDERR_FILENO) == 1) {
+  if (!terminal_) interval_ = std::chrono::milliseconds(std::llround(1000 * seconds_between_plain_lines));
+}
+
+LiveLine::~LiveLine() { clear_line(); }
+
+bool LiveLine::due() const { return std::chrono::steady_clock::now() - shown_ >= interval_; }
+
+void LiveLine::show(std::string_view text) {
+  shown_ = std::chrono::steady_clock::now();
+  if (!terminal_) {
+    std::fputs(fmt::format("{}\n", text).c_str(), stderr);
+    return;
+  }
+  winsize window{};
+  // One column stays free: many terminals wrap as soon as the last one is written.
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
+  std::fputs(fmt::format("\r\x1b[K{}", text.substr(0, known ? window.ws_col - 1u : 79u)).c_str(), stderr);
+  line_is_open() = true;
 }
 
 }  // namespace rarefy::cli

@@ -44,4 +44,23 @@ class ProgressLine {
   bool terminal_;
 };
 
+/// Figures that are kept up to date on standard error: one line, rewritten in place, on a terminal; elsewhere a line of
+/// its own every few seconds.
+class LiveLine {
+ public:
+  explicit LiveLine(double seconds_between_plain_lines = 5);
+  ~LiveLine();
+  LiveLine(const LiveLine&) = delete;
+  LiveLine& operator=(const LiveLine&) = delete;
+  /// Time for a new text?
+  bool due() const;
+  /// Shows it, cut to the width of the terminal.
+  void show(std::string_view text);
+
+ private:
+  std::chrono::steady_clock::time_point shown_;
+  std::chrono::milliseconds interval_;
+  bool terminal_;
+};
+
 }  // namespace rarefy::cli

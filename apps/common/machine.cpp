@@ -64,6 +64,13 @@ double peak_memory_mb() {
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
+double resident_memory_mb() {
+  std::ifstream pages("/proc/self/statm");
+  double size = 0, resident = 0;
+  if (!(pages >> size >> resident)) return 0;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
 std::string program_path() {
   std::array<char, 4096> path{};
   const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());

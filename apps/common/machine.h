@@ -12,6 +12,8 @@ double other_load();
 std::string busy_warning();
 /// Most memory that this process held so far, in MB (10^6 bytes).
 double peak_memory_mb();
+/// Memory of this process that is resident now, in MB (10^6 bytes); 0 where the system does not tell.
+double resident_memory_mb();
 /// Path of this program; empty where the system does not tell.
 std::string program_path();
 

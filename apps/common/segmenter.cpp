@@ -4,7 +4,6 @@
 #include "common/interrupt.h"
 
 namespace rarefy::cli {
-namespace {
 
 Model load_segmenter(const std::string& path) {
   Model model = Model::load(path);
@@ -23,7 +22,21 @@ Model load_segmenter(const std::string& path) {
   return model;
 }
 
-}  // namespace
+void interleave(const Scan& scan, std::vector<float>& rows) {
+  rows.resize(4 * scan.intensity.size());
+  for (std::size_t i = 0; i < scan.intensity.size(); ++i) {
+    for (std::size_t axis = 0; axis < 3; ++axis) rows[4 * i + axis] = scan.xyz[3 * i + axis];
+    rows[4 * i + 3] = scan.intensity[i];
+  }
+}
+
+PointView view_of(const Scan& scan, const std::vector<float>& rows) {
+  if (scan.intensity.empty()) return {.data = scan.xyz.data(), .count = scan.size(), .stride_bytes = 12};
+  return {.data = rows.data(),
+          .count = scan.size(),
+          .stride_bytes = 16,
+          .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
+}
 
 Segmenter::Segmenter(const std::string& model_path, int threads)
     : path_(model_path),
@@ -32,18 +45,8 @@ Segmenter::Segmenter(const std::string& model_path, int threads)
       session_(model_, {.threads = threads}) {}
 
 std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict) {
-  PointView view{.data = scan.xyz.data(), .count = scan.size(), .stride_bytes = 12};
-  if (!scan.intensity.empty()) {
-    points_.resize(static_cast<std::size_t>(4 * scan.size()));
-    for (std::size_t i = 0; i < scan.intensity.size(); ++i) {
-      for (std::size_t axis = 0; axis < 3; ++axis) points_[4 * i + axis] = scan.xyz[3 * i + axis];
-      points_[4 * i + 3] = scan.intensity[i];
-    }
-    view = {.data = points_.data(),
-            .count = scan.size(),
-            .stride_bytes = 16,
-            .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
-  }
+  interleave(scan, points_);
+  const PointView view = view_of(scan, points_);
   return session_.run({{"points", view}}, {.stop = interrupt_token(), .strict = strict})["labels"].as<std::uint8_t>();
 }
 

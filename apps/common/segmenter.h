@@ -11,6 +11,15 @@
 
 namespace rarefy::cli {
 
+/// A model that labels points.
+/// @throws IoError, InputError, and UnsupportedError when it has no pipeline, input 'points' or output 'labels'
+Model load_segmenter(const std::string& path);
+
+/// Rows of x, y, z, intensity; empty for a scan without intensity, whose points are seen where they lie.
+void interleave(const Scan& scan, std::vector<float>& rows);
+/// The scan as input of a model; `rows` is what interleave() made of it. Both must outlive the view.
+PointView view_of(const Scan& scan, const std::vector<float>& rows);
+
 class Segmenter {
  public:
   /// @throws IoError, InputError, and UnsupportedError when the model does not label points

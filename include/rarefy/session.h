@@ -1,6 +1,6 @@
 #pragma once
 /// Running a model: Plan (compiled, shared), Context (memory of one calling thread), Session (both, for those with one
-/// thread).
+/// thread), Geometry (what can be made ahead of a run).
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
@@ -133,6 +133,39 @@ struct RunStatistics {
   Sizes sizes;
 };
 
+/// Where geometry is made.
+struct GeometryOptions {
+  int threads = 1;               ///< size of our own pool; ignored when an executor is given
+  Executor* executor = nullptr;  ///< the host's; must outlive the geometry
+};
+
+/// The part of a run that depends on coordinates only: bound inputs, voxels, sites, kernel maps. It may run ahead:
+/// while a context computes the network for one frame, another thread makes the geometry of the next. Results are those
+/// of Context::run(inputs), bit for bit. What depends on features is left to the run (spaces that the network itself
+/// selects, and all that follows from them). Not thread-safe: prepare() must not overlap with a run of the same
+/// geometry; make two or more per plan and take turns. Stays usable after any error.
+class RAREFY_API Geometry {
+ public:
+  explicit Geometry(std::shared_ptr<const Plan> plan, const GeometryOptions& options = {});
+  ~Geometry();
+  Geometry(Geometry&&) noexcept;
+  Geometry& operator=(Geometry&&) noexcept;
+
+  /// Binds the inputs and makes all that follows from coordinates; what was there before is gone. Data whose layout
+  /// needs no conversion is not copied: it must stay where it is until the network has run.
+  /// @throws UsageError for missing or unknown inputs, InputError for bad data, Cancelled
+  void prepare(const Inputs& inputs, const RunOptions& options = {});
+  /// Of the last prepare(): its times, counts and sizes; nothing of the network.
+  const RunStatistics& statistics() const;
+  /// Bytes that this geometry holds.
+  std::int64_t memory_bytes() const;
+
+ private:
+  friend class Context;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 /// Where a context runs.
 struct ContextOptions {
   int threads = 1;               ///< size of our own pool; ignored when an executor is given
@@ -157,6 +190,11 @@ class RAREFY_API Context {
   /// returned owner lives, and the next run takes fresh memory. Results that lie in the caller's own input stay the
   /// caller's. For hosts whose callers may keep results, such as Python's.
   std::shared_ptr<void> release_outputs();
+  /// The rest of a run whose geometry was prepared for the same plan, maybe by another thread; it may run again.
+  /// Outputs that are indices lie in the geometry: they are valid until it prepares something else.
+  /// @throws UsageError for geometry of another plan or without a successful prepare(), MemoryError, Cancelled
+  const Outputs& run(Geometry& geometry, const RunOptions& options = {});
+  /// Of the last run. With a Geometry the total is the time of both parts, without what passed in between.
   const RunStatistics& statistics() const;
   /// Steps of the last run, in order.
   const std::vector<StepProfile>& profile() const;

@@ -5,6 +5,7 @@
 #include "base/crc32.h"
 #include "base/file.h"
 #include "graph/json_io.h"
+#include "graph/tensor_file.h"
 #include "rarefy/model.h"
 
 namespace rarefy {
@@ -69,6 +70,25 @@ void check_layout(const FileHeader& header, std::uint64_t data_bytes, const std:
                data_bytes - reached);
 }
 
+/// Header and data section of a file.
+struct Sections {
+  FileHeader header;
+  std::span<const std::uint8_t> data;
+};
+
+Sections split(std::span<const std::uint8_t> bytes, const std::string& where) {
+  const std::uint64_t length = read_length(bytes, where);
+  const std::string text(reinterpret_cast<const char*>(bytes.data()) + 8, length);
+  return {header_from_json(text, where), bytes.subspan(8 + length)};
+}
+
+/// The layout has been checked.
+Tensor copy_tensor(const TensorEntry& entry, std::span<const std::uint8_t> data) {
+  Tensor tensor(entry.dtype, entry.shape);
+  if (entry.end > entry.begin) std::memcpy(tensor.mutable_data(), data.data() + entry.begin, entry.end - entry.begin);
+  return tensor;
+}
+
 const std::string& required(const FileHeader& header, const std::string& key, const std::string& where) {
   const auto found = header.metadata.find(key);
   RAREFY_CHECK(
@@ -101,11 +121,19 @@ void check_pipeline(const Graph& graph, const Pipeline& pipeline, const std::str
 
 }  // namespace
 
+TensorFile parse_tensor_file(std::span<const std::uint8_t> bytes, const std::string& name) {
+  auto [header, data] = split(bytes, name);
+  check_layout(header, data.size(), name);
+  std::stable_sort(header.tensors.begin(), header.tensors.end(),
+                   [](const TensorEntry& a, const TensorEntry& b) { return a.begin < b.begin; });
+  TensorFile file;
+  file.metadata = std::move(header.metadata);
+  for (const TensorEntry& entry : header.tensors) file.tensors.emplace_back(entry.name, copy_tensor(entry, data));
+  return file;
+}
+
 Model Model::parse(std::span<const std::uint8_t> bytes, const std::string& name, const OpSet& ops) {
-  const std::uint64_t length = read_length(bytes, name);
-  const std::string text(reinterpret_cast<const char*>(bytes.data()) + 8, length);
-  const std::span<const std::uint8_t> data = bytes.subspan(8 + length);
-  const FileHeader header = header_from_json(text, name);
+  const auto [header, data] = split(bytes, name);
   check_version(header, name);
   check_layout(header, data.size(), name);
   const std::string& graph_text = required(header, "graph", name);
@@ -117,11 +145,7 @@ Model Model::parse(std::span<const std::uint8_t> bytes, const std::string& name,
                stored, found);
 
   Weights weights;
-  for (const TensorEntry& entry : header.tensors) {
-    Tensor tensor(entry.dtype, entry.shape);
-    if (entry.end > entry.begin) std::memcpy(tensor.mutable_data(), data.data() + entry.begin, entry.end - entry.begin);
-    weights.set(entry.name, std::move(tensor));
-  }
+  for (const TensorEntry& entry : header.tensors) weights.set(entry.name, copy_tensor(entry, data));
   Graph graph = graph_from_json(graph_text, ops, name);
   std::optional<Pipeline> pipeline;
   if (has_pipeline) pipeline = pipeline_from_json(pipeline_text->second, name);

@@ -33,9 +33,9 @@ std::string stacked_bar(std::span<const Bar> parts, std::string_view description
   return bar + "</div>\n" + key + "</ul>\n";
 }
 
-std::string columns(std::span<const Bar> all, std::string_view largest, std::string_view description) {
+std::string columns(std::span<const Bar> all, std::string_view largest, std::string_view description, double mark) {
   constexpr double kStep = 10, kWidth = 8, kHeight = 120;
-  double top = 0;
+  double top = mark;
   for (const Bar& bar : all) top = std::max(top, bar.value);
   std::string html = fmt::format(
       "<figure class=\"columns\"><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" "
@@ -48,6 +48,11 @@ std::string columns(std::span<const Bar> all, std::string_view largest, std::str
         "<rect class=\"fill-{4}\" x=\"{5:.0f}\" y=\"{6:.2f}\" width=\"{7:.0f}\" height=\"{8:.2f}\"/></g>",
         escape(all[i].tip), kStep * static_cast<double>(i), kStep, kHeight, all[i].kind,
         kStep * static_cast<double>(i) + (kStep - kWidth) / 2, kHeight - height, kWidth, height);
+  }
+  if (mark > 0 && top > 0) {
+    html +=
+        fmt::format("<line class=\"mark-line\" x1=\"0\" x2=\"{}\" y1=\"{:.2f}\" y2=\"{:.2f}\"/>",
+                    kStep * static_cast<double>(all.size()), kHeight * (1 - mark / top), kHeight * (1 - mark / top));
   }
   return html + "</svg></figure>\n";
 }

@@ -22,7 +22,7 @@ struct Figure {
 /// A row of figures.
 std::string figures(std::span<const Figure> all);
 
-/// A part of a bar or a column of a chart; `kind` picks the colour: "a", "b", "c" or "d".
+/// A part of a bar or a column of a chart; `kind` picks the colour: "a" to "e", "bad".
 struct Bar {
   std::string label;
   double value = 0;
@@ -32,7 +32,8 @@ struct Bar {
 /// One bar in which all parts lie side by side, each as long as its share, with a legend below.
 std::string stacked_bar(std::span<const Bar> parts, std::string_view description);
 /// Columns in order, heights from zero; the axis is marked with the largest value, formatted by the caller.
-std::string columns(std::span<const Bar> all, std::string_view largest, std::string_view description);
+/// @param mark  a dashed line at this value, which may lie above all columns; 0 = none
+std::string columns(std::span<const Bar> all, std::string_view largest, std::string_view description, double mark = 0);
 
 /// A table; cells are HTML made by the caller (use escape). Columns named in `numeric` are set flush right.
 struct Table {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/check.h"
 #include "runtime/plan_impl.h"
 
@@ -31,6 +33,8 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   const Graph& graph = impl.model.graph();
   const Weights& weights = impl.model.weights();
   impl.steps = runtime::make_steps(graph, weights, options.fuse);
+  impl.steps_ahead = static_cast<std::size_t>(
+      std::count_if(impl.steps.begin(), impl.steps.end(), [](const runtime::Step& step) { return step.ahead; }));
   impl.layout =
       runtime::make_layout(graph, impl.steps, options.share_memory,
                            options.integers ? runtime::choose_storage(graph, weights, impl.steps)

@@ -16,6 +16,7 @@ struct Step {
   const RuntimeOp* op = nullptr;
   Fusion fusion;
   ValueId result = -1;  ///< the value that the fused chain ends in
+  bool ahead = false;   ///< depends on coordinates only, as does all that it reads
   std::any state;
   std::string label;           ///< "sparse_conv+batch_norm+relu"
   std::vector<ValueId> reads;  ///< features that it reads, the residual included
@@ -42,7 +43,7 @@ std::optional<Quantization> quantization_of(const Graph& graph, const Weights& w
 /// True for a convolution or linear layer with integer weights whose input is quantized.
 bool computes_on_integers(const Graph& graph, const Weights& weights, const Node& node);
 
-/// Which nodes run as one step. Without fusion: one step per node.
+/// Which nodes run as one step, those that may run ahead first. Without fusion: one step per node.
 /// A chain starts at a convolution or linear layer and takes up batch norm, residual add, activation, and quantization
 /// when the layer computes on integers.
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse);
@@ -73,7 +74,8 @@ struct Plan::Impl {
   Model model;
   PlanOptions options;
   const ConvVariant* variant = nullptr;
-  std::vector<runtime::Step> steps;  ///< geometry first, then the rest, each in topological order
+  std::vector<runtime::Step> steps;  ///< what may run ahead first, then the rest, each in topological order
+  std::size_t steps_ahead = 0;       ///< number of the former
   runtime::Layout layout;
 };
 

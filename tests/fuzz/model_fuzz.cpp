@@ -4,11 +4,16 @@
 /// Whatever the bytes are: a model, or an Error. The checksum would reject nearly everything, so the JSON parts are fed
 /// on their own too.
 #include "graph/json_io.h"
+#include "graph/tensor_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     const rarefy::Model model = rarefy::Model::parse({data, size}, "fuzz");
     (void)rarefy::Model::parse(model.serialize(), "again");
+  } catch (const rarefy::Error&) {
+  }
+  try {
+    (void)rarefy::parse_tensor_file({data, size}, "fuzz");
   } catch (const rarefy::Error&) {
   }
   const std::string text(reinterpret_cast<const char*>(data), size);

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "report/scan_report.h"
+#include "report/stream_report.h"
 #include "report/street.h"
 
 namespace rarefy::report {
@@ -188,6 +189,49 @@ TEST_F(Browser, an_error_on_the_console_is_noticed) {
 TEST_F(Browser, a_page_without_points_is_silent) {
   ScanReport report;
   expect_drawn(open(scan_page(report), "--disable-gpu --disable-3d-apis"), "2d", 0);
+}
+
+/// A stream in which something of everything happened.
+StreamReport busy_stream() {
+  StreamReport r;
+  r.source = "sequences/<08>";
+  r.scans = 100;
+  r.rate = 10;
+  r.deadline_ms = 100;
+  r.drop = "oldest";
+  r.seconds = 60;
+  r.labelled = 580;
+  r.missed = 7;
+  r.no_place = 18;
+  r.late = 2;
+  r.latency = {"latency", 71, 70, 120, 140};
+  r.parts = {{"read", 2, 2, 4, 6},
+             {"wait", 6, 1, 40, 60},
+             {"voxelize", 3, 3, 4, 5},
+             {"maps", 5, 5, 8, 9},
+             {"network", 55, 54, 70, 75}};
+  for (int i = 0; i < 40; ++i) r.spread.push_back({60.0 + i, 61.0 + i, i});
+  for (int i = 0; i < 150; ++i) r.moments.push_back({4, i % 50 == 0, i % 20 == 0, 60.0 + i % 45, 300.0});
+  r.moment_seconds = 0.4;
+  r.memory_before_mb = r.memory_after_mb = 300;
+  return r;
+}
+
+TEST_F(Browser, a_stream_is_shown_without_a_word_on_the_console) {
+  const std::string html = stream_page(busy_stream());
+  EXPECT_LT(html.size(), 200000u);
+  const std::string document = open(html, "--disable-gpu");
+  EXPECT_EQ(document.find("CONSOLE"), std::string::npos) << document.substr(0, 1500);
+  EXPECT_NE(document.find("99 of 100 within 120 ms"), std::string::npos) << document.substr(0, 1500);
+}
+
+TEST(StreamPage, says_what_was_late_and_loads_nothing) {
+  const std::string html = stream_page(busy_stream());
+  for (const char* part : {"580 laser scans labelled", "18 had no place, 2 were late already", "sequences/&lt;08&gt;",
+                           "mark-line", "Waiting", "fill-bad", "300 MB in the second half"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  EXPECT_EQ(html.find("http"), std::string::npos);
+  EXPECT_NE(stream_page({}).find("No scan was labelled"), std::string::npos);
 }
 
 TEST(ScanPage, loads_nothing_from_anywhere) {

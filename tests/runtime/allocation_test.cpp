@@ -33,5 +33,27 @@ TEST(Allocation, none_in_the_steady_state) {
   }
 }
 
+TEST(Allocation, none_in_the_steady_state_of_geometry_that_runs_ahead) {
+  const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);
+  const Graph graph = models::at("minkunet").build({.width = 0.2, .classes = 19, .pipeline = pipeline});
+  const auto plan = Plan::compile(Model(graph, initial_weights(graph, 1), pipeline));
+  Geometry first(plan), second(plan);
+  Context context(plan, {.threads = 2});
+  Rng rng(3);
+  std::vector<float> points(4 * 3000);
+  for (float& v : points) v = static_cast<float>(rng.uniform(-4, 4));
+  const Inputs inputs{{"points", PointView{points.data(), 3000, 16, {0, 4, 8, 12}}}};
+  const auto frame = [&] {
+    for (Geometry* geometry : {&first, &second}) {
+      geometry->prepare(inputs);
+      (void)context.run(*geometry);
+    }
+  };
+  frame();
+  const std::int64_t before = test::allocations.load();
+  for (int i = 0; i < 3; ++i) frame();
+  EXPECT_EQ(test::allocations.load() - before, 0);
+}
+
 }  // namespace
 }  // namespace rarefy

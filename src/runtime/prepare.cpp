@@ -1,0 +1,100 @@
+// The part of a run that needs coordinates only.
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "runtime/geometry_impl.h"
+
+namespace rarefy {
+namespace {
+
+std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
+
+}  // namespace
+
+Geometry::Impl::Impl(std::shared_ptr<const Plan> compiled_plan, const GeometryOptions& options)
+    : plan(std::move(compiled_plan)), executor(options.threads, options.executor) {
+  runtime::GeometryRunner(graph()).allocate(values);
+  features.resize(graph().values().size());
+  input_buffers.resize(graph().inputs().size());
+  orders.resize(graph().inputs().size());
+  profile = runtime::profile_of(plan->impl());
+}
+
+void Geometry::Impl::bind(const Inputs& inputs) {
+  const Graph& g = graph();
+  const auto& pipeline = plan->impl().model.pipeline();
+  for (const auto& [name, unused] : inputs) {
+    std::vector<std::string> known;
+    bool found = false;
+    for (const std::int32_t n : g.inputs()) {
+      found = found || g.nodes()[static_cast<std::size_t>(n)].name == name;
+      if (!found) known.push_back(g.nodes()[static_cast<std::size_t>(n)].name);
+    }
+    RAREFY_CHECK(found, UsageError, "the model has no input '{}'{}", name, did_you_mean(name, known));
+  }
+  for (std::size_t i = 0; i < g.inputs().size(); ++i) {
+    const Node& node = g.nodes()[static_cast<std::size_t>(g.inputs()[i])];
+    const auto given =
+        std::find_if(inputs.begin(), inputs.end(), [&](const auto& in) { return in.first == node.name; });
+    RAREFY_CHECK(given != inputs.end(), UsageError, "input '{}' ({}) is missing", node.name, node.op);
+    runtime::bind_input(g, node, given->second, pipeline ? &*pipeline : nullptr, values, input_buffers[i], orders[i],
+                        features, &statistics.intensity_missing);
+    const std::int64_t rows = values.spaces[at(node.outputs[0])]->rows;
+    if (node.op == "input_points") statistics.points += rows;
+    statistics.sizes[node.outputs[0]] = rows;
+  }
+}
+
+void Geometry::Impl::check_points(bool strict) const {
+  const std::int64_t bad = statistics.points_not_finite + statistics.points_outside;
+  RAREFY_CHECK(!strict || bad == 0, InputError,
+               "{} of {} points cannot be used ({} with a NaN or infinite coordinate, {} out of range or crop); "
+               "without strict mode they "
+               "get label 255",
+               bad, statistics.points, statistics.points_not_finite, statistics.points_outside);
+}
+
+Geometry::Geometry(std::shared_ptr<const Plan> plan, const GeometryOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(plan), options)) {}
+Geometry::~Geometry() = default;
+Geometry::Geometry(Geometry&&) noexcept = default;
+Geometry& Geometry::operator=(Geometry&&) noexcept = default;
+
+void Geometry::prepare(const Inputs& inputs, const RunOptions& options) {
+  Impl& g = *impl_;
+  const auto start = runtime::Clock::now();
+  RunStatistics& s = g.statistics;
+  g.ready = false;
+  s.voxelize_ms = s.maps_ms = s.network_ms = 0;
+  s.macs = s.points = s.points_not_finite = s.points_outside = 0;
+  s.intensity_missing = false;
+  g.bind(inputs);
+  const Plan::Impl& plan = g.plan->impl();
+  for (std::size_t step = 0; step < plan.steps_ahead; ++step) {
+    runtime::check_stop(options, g.profile[step].name);
+    runtime::run_step({plan, g.values, g.features, g.executor.get(), g.scratch, s}, step, g.profile[step]);
+    if (g.profile[step].kind == "voxelize") g.check_points(options.strict);
+  }
+  s.voxels = runtime::finest_voxels(g.graph(), s.sizes);
+  s.total_ms = runtime::ms_since(start);
+  g.ready = true;
+}
+
+const RunStatistics& Geometry::statistics() const { return impl_->statistics; }
+
+std::int64_t Geometry::memory_bytes() const {
+  std::size_t bytes = impl_->scratch.capacity();
+  for (const AlignedBuffer& b : impl_->input_buffers) bytes += b.capacity();
+  for (const auto& space : impl_->values.spaces)
+    if (space)
+      bytes +=
+          static_cast<std::size_t>(space->own.memory_bytes()) + space->sample_begin.capacity() * sizeof(std::int64_t);
+  for (const auto& map : impl_->values.maps)
+    if (map) bytes += static_cast<std::size_t>(map->memory_bytes());
+  for (const auto& index : impl_->values.indices)
+    if (index) bytes += static_cast<std::size_t>(index->memory_bytes());
+  return static_cast<std::int64_t>(bytes);
+}
+
+}  // namespace rarefy
