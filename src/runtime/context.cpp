@@ -94,7 +94,7 @@ Context::Context(std::shared_ptr<const Plan> plan, const ContextOptions& options
   c.coords.resize(graph.outputs().size());
   for (const Step& step : c.compiled().steps)
     c.profile.push_back(
-        {graph.nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.op->kind, "", 0, 0, 0, 0});
+        {graph.nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind, "", 0, 0, 0, 0});
 }
 Context::~Context() = default;
 Context::Context(Context&&) noexcept = default;
@@ -236,8 +236,9 @@ void Context::Impl::fill_outputs(std::vector<Outputs::Entry>& entries) {
         break;
       }
       case ValueKind::map:
-        fail<UnsupportedError>("output '{}' is a kernel map: only features, indices and spaces can be read",
-                               entry.name);
+      case ValueKind::interpolation:
+        fail<UnsupportedError>("output '{}' is {}: only features, indices and spaces can be read", entry.name,
+                               type.kind == ValueKind::map ? "a kernel map" : "an interpolation");
     }
     if (space->coords != nullptr) {
       entry.coord_cols = 1 + space->coords->dims;
@@ -301,6 +302,7 @@ std::int64_t Context::memory_bytes() const {
           static_cast<std::size_t>(space->own.memory_bytes()) + space->sample_begin.capacity() * sizeof(std::int64_t);
   add_sizes(c.geometry.maps);
   add_sizes(c.geometry.indices);
+  add_sizes(c.geometry.interpolations);
   return static_cast<std::int64_t>(bytes);
 }
 

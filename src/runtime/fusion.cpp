@@ -91,6 +91,12 @@ struct Fuser {
   }
 };
 
+/// Reductions over anything but the voxelization of points are layers of the network.
+std::string kind_of(const Graph& graph, const Node& node, const RuntimeOp& op) {
+  if (node.op == "reduce" && graph.producer(node.inputs[1]).op != "voxelize") return "network";
+  return op.kind;
+}
+
 }  // namespace
 
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse) {
@@ -108,6 +114,7 @@ std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fu
     step.node = static_cast<std::int32_t>(n);
     step.op = &runtime_op(node.op);
     step.label = node.op;
+    step.kind = kind_of(graph, node, *step.op);
     step.result = node.outputs.empty() ? -1 : node.outputs[0];
     for (const ValueId input : node.inputs)
       if (graph.type(input).kind == ValueKind::features) step.reads.push_back(input);

@@ -18,6 +18,7 @@ struct Step {
   ValueId result = -1;  ///< the value that the fused chain ends in
   std::any state;
   std::string label;           ///< "sparse_conv+batch_norm+relu"
+  std::string kind;            ///< for the profile: "voxelize", "maps" or "network"
   std::vector<ValueId> reads;  ///< features that it reads, the residual included
 };
 
