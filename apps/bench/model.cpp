@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string builder, model, scan, format = "auto";
   double width = 1.0, voxel = 0.05;
+  std::vector<std::string> settings;
   int threads = 0, repetitions = 0;
   bool json = false, profile = false;
 };
@@ -43,7 +44,8 @@ struct Times {
 Json measure(const Options& o, const std::string& warning) {
   const int threads = threads_or_all(o.threads);
   const Scan scan = load_scan(o.scan, {.format = o.format, .strict = false});
-  const Model model = o.builder.empty() ? Model::load(find_model(o.model)) : build_model(o.builder, o.width, o.voxel);
+  const Model model =
+      o.builder.empty() ? Model::load(find_model(o.model)) : build_model(o.builder, o.width, o.voxel, 19, o.settings);
   Session session(model, {.threads = threads});
   const std::vector<float> points = interleaved(scan);
   const PointView view = view_of(points);
@@ -133,9 +135,8 @@ void declare_model(CLI::App& command) {
                "share of the peak\n"
                "is 2 multiply-adds / total against the single-core peak measured in between, times --threads.\n");
   auto o = std::make_shared<Options>();
-  std::string builders;
-  for (const models::ModelDef& def : models::all()) builders += (builders.empty() ? "" : ", ") + def.name;
-  command.add_option("--builder", o->builder, "A published network with random weights: " + builders);
+  command.add_option("--builder", o->builder, "A published network with random weights: " + models::names());
+  command.add_option("--set", o->settings, "Builder: NAME=NUMBER, may repeat. " + models::settings_help());
   command.add_option("--width", o->width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--model", o->model, "A model file instead (default: the one that segment uses)");

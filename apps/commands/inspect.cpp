@@ -21,6 +21,7 @@ struct Options {
   double voxel = 0.05;
   std::int64_t classes = 19;
   std::vector<std::int64_t> voxels, pairs;
+  std::vector<std::string> settings;
   bool json = false, dot = false, text = false;
   int threads = 0;
 };
@@ -92,7 +93,7 @@ std::int64_t points_of(const Graph& graph, const Sizes& sizes) {
 Model load(const Options& o) {
   RAREFY_CHECK(o.model.empty() || o.builder.empty(), UsageError,
                "inspect: give either a model file or --builder, not both");
-  if (!o.builder.empty()) return build_model(o.builder, o.width, o.voxel, o.classes);
+  if (!o.builder.empty()) return build_model(o.builder, o.width, o.voxel, o.classes, o.settings);
   return Model::load(find_model(o.model));
 }
 
@@ -209,12 +210,12 @@ void inspect(CLI::App& command) {
                "  rarefy inspect --builder minkunet --width 0.5 --json\n"
                "  rarefy inspect --builder minkunet --voxels 90695,64066,37870,18295,7527 --pairs "
                "301213,330888,273098,165613,77581\n"
+               "  rarefy inspect --builder sparse_unet --set dims=2 --set levels=6 --text\n"
                "  rarefy inspect street.safetensors --dot | dot -Tsvg > graph.svg\n");
   auto o = std::make_shared<Options>();
   command.add_option("MODEL", o->model, "Model file (default: the one that segment uses)");
-  std::string builders;
-  for (const models::ModelDef& def : models::all()) builders += (builders.empty() ? "" : ", ") + def.name;
-  command.add_option("--builder", o->builder, "A published network instead of a file: " + builders);
+  command.add_option("--builder", o->builder, "A published network instead of a file: " + models::names());
+  command.add_option("--set", o->settings, "Builder: NAME=NUMBER, may repeat. " + models::settings_help());
   command.add_option("--width", o->width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--classes", o->classes, "Builder: number of classes")->check(CLI::Range(1, 254));
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);

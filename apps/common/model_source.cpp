@@ -25,12 +25,14 @@ std::string find_model(const std::string& given) {
       places[0], places[1]);
 }
 
-Model build_model(const std::string& builder, double width, double voxel_size, std::int64_t classes) {
+Model build_model(const std::string& builder, double width, double voxel_size, std::int64_t classes,
+                  const std::vector<std::string>& settings) {
   models::ModelOptions options;
   options.width = width;
   options.classes = classes;
   options.pipeline = models::semantic_kitti_pipeline(voxel_size);
-  Graph graph = models::at(builder).build(options);
+  models::add_settings(settings, options);
+  Graph graph = models::build(builder, options);
   Weights weights = initial_weights(graph, 1);
   return {std::move(graph), std::move(weights), options.pipeline};
 }

@@ -1,6 +1,7 @@
 #pragma once
 /// Where models come from: a file, the shipped one, or a builder with random weights.
 #include <string>
+#include <vector>
 
 #include "rarefy/model.h"
 
@@ -12,7 +13,9 @@ namespace rarefy::cli {
 std::string find_model(const std::string& given);
 
 /// A builder's network with fresh weights (of a fixed seed) for the 19 classes of SemanticKITTI.
-/// @throws UsageError naming the known builders
-Model build_model(const std::string& builder, double width, double voxel_size, std::int64_t classes = 19);
+/// @param settings  of the builder, as NAME=NUMBER
+/// @throws UsageError naming the known builders, or settings
+Model build_model(const std::string& builder, double width, double voxel_size, std::int64_t classes = 19,
+                  const std::vector<std::string>& settings = {});
 
 }  // namespace rarefy::cli

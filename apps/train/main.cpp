@@ -40,6 +40,7 @@ constexpr const char* kExamples =
 struct Arguments {
   std::string data, validation, builder = "minkunet", init, checkpoint_dir, resume = "auto", optimizer = "adamw",
                                 budget;
+  std::vector<std::string> settings;
   double width = 0.25, voxel = 0.1;
   std::vector<std::string> notes;
   std::string features = "x,y,z,intensity";
@@ -78,15 +79,9 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_option("--out", r.output, "model file to write; its curve goes beside it (.csv, .svg)")->required();
   app.add_flag("--trivial-baseline", a.baseline,
                "instead of training: count classes per height and range, write them as JSON");
-  app.add_option(
-         "--builder", a.builder,
-         "network: " +
-             [] {
-               std::string names;
-               for (const auto& def : rarefy::models::all()) names += (names.empty() ? "" : ", ") + def.name;
-               return names;
-             }())
-      ->capture_default_str();
+  app.add_option("--builder", a.builder, "network: " + rarefy::models::names())->capture_default_str();
+  app.add_option("--set", a.settings,
+                 "setting of the builder, NAME=NUMBER; may repeat. " + rarefy::models::settings_help());
   app.add_option("--width", a.width, "factor on all channel counts")->capture_default_str();
   app.add_option("--voxel", a.voxel, "edge of a voxel in metres")->capture_default_str();
   app.add_option("--features", a.features,
@@ -169,8 +164,9 @@ rarefy::Model start_model(const Arguments& a) {
   if (!a.init.empty()) {
     model = Model::load(a.init);
   } else {
-    const models::ModelOptions options{.width = a.width, .classes = 19, .pipeline = pipeline(a)};
-    Graph graph = models::at(a.builder).build(options);
+    models::ModelOptions options{.width = a.width, .classes = 19, .pipeline = pipeline(a)};
+    models::add_settings(a.settings, options);
+    Graph graph = models::build(a.builder, options);
     Weights weights = initial_weights(graph, a.run.seed);
     model = Model(std::move(graph), std::move(weights), options.pipeline);
     model.notes["builder"] = fmt::format("{} width {}", a.builder, a.width);

@@ -34,6 +34,20 @@ struct VoxelOptions {
   std::vector<double> crop_max = {};
 };
 
+/// Options of devoxelization.
+struct DevoxelizeOptions {
+  std::vector<double> voxel_size = {1.0};  ///< positions are points: edge of the finest voxel, one number or per axis
+  bool nearest = false;     ///< the row of the voxel that holds the position, and zeros where there is none
+  bool renormalise = true;  ///< weights of missing neighbours go to the others (as torchsparse), else they are lost
+};
+
+/// A dense box of sites; see the op "to_dense".
+struct DenseOptions {
+  std::vector<std::int64_t> min;  ///< per axis, in finest voxels: first site, a multiple of the stride
+  std::vector<std::int64_t> max;  ///< per axis: end of the box, itself outside
+  int axes = 0;                   ///< how many leading axes the image keeps (2: a view from above); 0 = all
+};
+
 /// Adds layers to a graph; each call returns the features that the layer makes.
 class RAREFY_API Builder : public GraphBuilder {
  public:
@@ -59,6 +73,16 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Voxel features (or labels) back to points; points without a voxel get `fill`.
   ValueId gather(ValueId x, ValueId index, double fill = 0.0, std::string name = {});
 
+  /// For each row of `from` (a sparse space, or the features of points, coordinates first) the row of the site of
+  /// `space`, at any stride, that holds it. For points, `voxel_size` is the edge of the finest voxel.
+  ValueId locate(ValueId from, ValueId space, std::vector<double> voxel_size = {1.0});
+  /// Features of voxels at the positions of `at` (a sparse space, or the features of points): multilinear interpolation
+  /// between the voxels around, whose place is their lower corner. Returns x where `at` is the space of x.
+  ValueId voxel_to_point(ValueId x, ValueId at, const DevoxelizeOptions& options = {});
+  /// Mean of the features of the sites (of x's space) that each site of `space` holds; zeros where there is none.
+  /// Returns x where `space` is the space of x. Points: reduce(x, locate(...)).
+  ValueId point_to_voxel(ValueId x, ValueId space);
+
   /// Stride 1: submanifold (block rule, odd kernel). Stride > 1: a new, coarser space, shared by equal calls.
   /// A kernel of 1 without stride becomes a linear layer.
   ValueId conv(ValueId x, const ConvOptions& options);
@@ -69,10 +93,22 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Convolution from x's space to the space of `like` (any coordinates of the caller's).
   ValueId conv_to(ValueId x, ValueId like, const ConvOptions& options);
 
+  /// A dense image of sparse features: a sparse tensor over every site of the box; cells along the axes that it lacks
+  /// become channels, c * Z + z.
+  ValueId to_dense(ValueId x, const DenseOptions& options);
+  /// Features of a dense image at the sites of `space`: the inverse of to_dense with the same options.
+  ValueId from_dense(ValueId image, ValueId space, const DenseOptions& options);
+
   /// Layers over the rows of x; see the op of the same name.
   ValueId linear(ValueId x, std::int64_t channels, bool bias = true, std::string name = {});
   ValueId batch_norm(ValueId x, double epsilon = 1e-5, double momentum = 0.1, std::string name = {});
+  ValueId layer_norm(ValueId x, double epsilon = 1e-5, std::string name = {});
+  ValueId group_norm(ValueId x, std::int64_t groups, double epsilon = 1e-5, std::string name = {});
   ValueId relu(ValueId x);
+  ValueId prelu(ValueId x, std::string name = {});
+  ValueId softmax(ValueId x);
+  /// Drops a share `ratio` of the elements in training; which ones depends on the name.
+  ValueId dropout(ValueId x, double ratio = 0.5, std::string name = {});
   ValueId add_values(ValueId a, ValueId b);
   ValueId concat(std::vector<ValueId> values);
   /// Number of the largest channel as uint8.

@@ -21,10 +21,11 @@ using ValueId = std::int32_t;
 
 /// What a value is.
 enum class ValueKind : std::uint8_t {
-  space,     ///< an ordered set of rows with batch offsets; sparse spaces have coordinates at a stride
-  map,       ///< kernel map between two sparse spaces
-  index,     ///< for each row of one space, a row of another (points to voxels)
-  features,  ///< a matrix over the rows of one space
+  space,          ///< an ordered set of rows with batch offsets; sparse spaces have coordinates at a stride
+  map,            ///< kernel map between two sparse spaces
+  index,          ///< for each row of one space, a row of another (points to voxels)
+  features,       ///< a matrix over the rows of one space
+  interpolation,  ///< for each row of one space, the sites of another around its position and their weights
 };
 
 /// Number of rows as an affine expression in the sizes of spaces: constant + sum of coefficient * rows(space).
@@ -37,9 +38,10 @@ struct SymbolicSize {
 /// What is known of a value before anything runs.
 struct ValueType {
   ValueKind kind = ValueKind::features;
-  ValueId space = -1;                ///< features, index: the space of the rows; map: the input space; space: itself
-  ValueId target = -1;               ///< map: the output space; index: the space that is pointed into
-  std::int64_t channels = 0;         ///< features: columns; map: kernel volume K
+  /// features, index, interpolation: the space of the rows; map: the input space; space: itself
+  ValueId space = -1;
+  ValueId target = -1;               ///< map: the output space; index, interpolation: the space that is pointed into
+  std::int64_t channels = 0;         ///< features: columns; map: kernel volume K; interpolation: corners, 2^dims
   Dtype dtype = Dtype::f32;          ///< features
   int dims = 0;                      ///< space: 1 to 4; 0 = rows without coordinates (points)
   std::vector<std::int64_t> stride;  ///< space: stride per axis in finest voxels
@@ -131,7 +133,7 @@ RAREFY_API std::int64_t multiply_adds(const Graph& graph, const Sizes& sizes);
 
 /// A parameter that a node needs.
 struct ParameterSpec {
-  enum class Init : std::uint8_t { zeros, ones, kaiming_uniform };
+  enum class Init : std::uint8_t { zeros, ones, quarter, kaiming_uniform };
   std::string suffix;  ///< appended to the node's name: "weight", "bias", "running_mean"
   std::vector<std::int64_t> shape;
   Init init = Init::zeros;

@@ -19,12 +19,22 @@ struct ModelOptions {
   double width = 1.0;  ///< factor on all channel counts
   std::int64_t classes = 19;
   Pipeline pipeline = {};  ///< voxel size, features, classes
+  /// What else the builder offers, by name (ModelDef::settings); what is not given takes its default.
+  std::map<std::string, std::int64_t> settings = {};
+};
+
+/// A whole number that a builder takes beyond what every builder understands.
+struct ModelSetting {
+  std::string name;
+  std::int64_t default_value = 0;
+  std::string doc;
 };
 
 /// A builder and what it says of itself.
 struct ModelDef {
   std::string name;
   std::string doc;
+  std::vector<ModelSetting> settings = {};
   /// Graph with input "points" (x, y, z, intensity) and outputs "labels" (uint8 per point) and "logits" (per voxel).
   Graph (*build)(const ModelOptions& options) = nullptr;
 };
@@ -33,6 +43,16 @@ struct ModelDef {
 RAREFY_API const std::vector<ModelDef>& all();
 /// @throws UsageError naming the candidates.
 RAREFY_API const ModelDef& at(std::string_view name);
+/// The value of a setting: the given one, or its default. @throws UsageError when the builder has none of this name.
+RAREFY_API std::int64_t setting(const ModelDef& def, const ModelOptions& options, std::string_view name);
+/// Adds settings written as NAME=NUMBER. `dims` also gives the pipeline's voxel size that many equal entries.
+/// @throws UsageError naming a text of another form
+RAREFY_API void add_settings(const std::vector<std::string>& texts, ModelOptions& options);
+/// "minkunet, spvcnn, ..." and the settings of those that have some: for help texts.
+RAREFY_API std::string names();
+RAREFY_API std::string settings_help();
+/// at(name).build(options). @throws UsageError for a setting that the builder does not have.
+RAREFY_API Graph build(std::string_view name, const ModelOptions& options);
 /// SemanticKITTI pipeline as published: floor, 5 cm, raw x, y, z, intensity, 19 classes, official map.
 RAREFY_API Pipeline semantic_kitti_pipeline(double voxel_size = 0.05);
 

@@ -23,6 +23,7 @@ struct TrainerOptions {
   double lovasz = 0.0;            ///< factor of the Lovász-softmax loss
   std::string output = "logits";  ///< the graph output that is trained
   int threads = 1;
+  std::uint64_t seed = 1;  ///< of dropout
 };
 
 /// Trains one model step by step. Same input, same bits, for one number of threads. Not thread-safe.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <string_view>
 
 namespace rarefy {
 
@@ -14,13 +15,22 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+/// A stream's number from a name (FNV-1a), for values that depend on what a thing is called, not on where it stands.
+constexpr std::uint64_t hash_name(std::string_view name) {
+  std::uint64_t hash = 0xCBF29CE484222325ull;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
+  return hash;
+}
+
 /// A stream of random numbers named by (seed, a, b), e.g. (seed, epoch, sample). Copyable, cheap, no shared state.
 class Rng {
  public:
   explicit constexpr Rng(std::uint64_t seed, std::uint64_t a = 0, std::uint64_t b = 0)
       : key_(mix64(mix64(mix64(seed) ^ a) ^ (b * 0xD1342543DE82EF95ull))) {}
 
-  constexpr std::uint64_t bits() { return mix64(key_ ^ mix64(counter_++)); }
+  constexpr std::uint64_t bits() { return bits_at(counter_++); }
+  /// What bits() returns the (index + 1)-th time.
+  constexpr std::uint64_t bits_at(std::uint64_t index) const { return mix64(key_ ^ mix64(index)); }
   /// Uniform in [0, 1).
   constexpr double uniform() { return static_cast<double>(bits() >> 11) * 0x1.0p-53; }
   constexpr double uniform(double low, double high) { return low + (high - low) * uniform(); }

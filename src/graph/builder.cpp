@@ -57,6 +57,23 @@ ValueId Builder::gather(ValueId x, ValueId index, double fill, std::string name)
   return add("gather", {x, index}, {{"fill", fill}}, std::move(name))[0];
 }
 
+ValueId Builder::locate(ValueId from, ValueId space, std::vector<double> voxel_size) {
+  return add("locate", {from, space}, {{"voxel_size", std::move(voxel_size)}})[0];
+}
+
+ValueId Builder::voxel_to_point(ValueId x, ValueId at, const DevoxelizeOptions& o) {
+  if (at == space_of(x)) return x;
+  if (o.nearest) return gather(x, locate(at, space_of(x), o.voxel_size));
+  const ValueId weights =
+      add("interpolation", {at, space_of(x)},
+          {{"voxel_size", o.voxel_size}, {"missing", std::string(o.renormalise ? "renormalise" : "zero")}})[0];
+  return add("interpolate", {x, weights})[0];
+}
+
+ValueId Builder::point_to_voxel(ValueId x, ValueId space) {
+  return space == space_of(x) ? x : reduce(x, locate(space_of(x), space), "mean");
+}
+
 ValueId Builder::conv(ValueId x, const ConvOptions& o) {
   const ValueId from = space_of(x);
   const bool strided = !all_equal(o.stride, 1);
@@ -86,6 +103,22 @@ ValueId Builder::conv_to(ValueId x, ValueId like, const ConvOptions& o) {
   return add("sparse_conv", {x, map}, conv_attributes(o), o.name)[0];
 }
 
+ValueId Builder::to_dense(ValueId x, const DenseOptions& o) {
+  const ValueId sites = space_of(x);
+  const auto axes = static_cast<std::ptrdiff_t>(o.axes == 0 ? o.min.size() : static_cast<std::size_t>(o.axes));
+  RAREFY_CHECK(axes >= 1 && o.min.size() == o.max.size() && static_cast<std::size_t>(axes) <= o.min.size(), UsageError,
+               "to_dense: min has {} entries, max has {}, and the image keeps {} axes", o.min.size(), o.max.size(),
+               o.axes);
+  const ValueId image = add("box", {sites},
+                            {{"min", std::vector<std::int64_t>(o.min.begin(), o.min.begin() + axes)},
+                             {"max", std::vector<std::int64_t>(o.max.begin(), o.max.begin() + axes)}})[0];
+  return add("to_dense", {x, sites, image}, {{"min", o.min}, {"max", o.max}})[0];
+}
+
+ValueId Builder::from_dense(ValueId image, ValueId space, const DenseOptions& o) {
+  return add("from_dense", {image, space_of(image), space}, {{"min", o.min}, {"max", o.max}})[0];
+}
+
 ValueId Builder::linear(ValueId x, std::int64_t channels, bool bias, std::string name) {
   return add("linear", {x}, {{"channels", channels}, {"bias", static_cast<std::int64_t>(bias ? 1 : 0)}},
              std::move(name))[0];
@@ -95,6 +128,20 @@ ValueId Builder::batch_norm(ValueId x, double epsilon, double momentum, std::str
   return add("batch_norm", {x}, {{"epsilon", epsilon}, {"momentum", momentum}}, std::move(name))[0];
 }
 
+ValueId Builder::layer_norm(ValueId x, double epsilon, std::string name) {
+  return add("layer_norm", {x}, {{"epsilon", epsilon}}, std::move(name))[0];
+}
+
+ValueId Builder::group_norm(ValueId x, std::int64_t groups, double epsilon, std::string name) {
+  return add("group_norm", {x}, {{"num_groups", groups}, {"epsilon", epsilon}}, std::move(name))[0];
+}
+
+ValueId Builder::dropout(ValueId x, double ratio, std::string name) {
+  return add("dropout", {x}, {{"ratio", ratio}}, std::move(name))[0];
+}
+
+ValueId Builder::prelu(ValueId x, std::string name) { return add("prelu", {x}, {}, std::move(name))[0]; }
+ValueId Builder::softmax(ValueId x) { return add("softmax", {x})[0]; }
 ValueId Builder::relu(ValueId x) { return add("relu", {x})[0]; }
 ValueId Builder::add_values(ValueId a, ValueId b) { return add("add", {a, b})[0]; }
 ValueId Builder::concat(std::vector<ValueId> values) { return add("concat", std::move(values))[0]; }

@@ -40,6 +40,16 @@ OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stri
   return data;
 }
 
+DenseOptions random_box(int dims, std::int64_t stride, Rng& rng) {
+  DenseOptions box;
+  for (int a = 0; a < dims; ++a) {
+    box.min.push_back(-stride * rng.integer(0, 3));
+    box.max.push_back(rng.integer(1, 4));
+  }
+  box.axes = static_cast<int>(rng.integer(1, dims));
+  return box;
+}
+
 OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples,
                                   Rng rng) {
   OpExample::Data data;

@@ -17,6 +17,9 @@ OpExample::Data random_sparse_data(std::string name, int dims, std::int64_t stri
 OpExample::Data random_point_data(std::string name, std::int64_t channels, std::int64_t rows, std::int64_t samples,
                                   Rng rng);
 
+/// A box around the origin that holds some of the sites of random_sparse_data and misses others.
+DenseOptions random_box(int dims, std::int64_t stride, Rng& rng);
+
 /// Examples with one sparse input "x" (1 to 4 dimensions, several sizes, one of them empty); `make` adds the op and
 /// returns the value that becomes output "y".
 std::vector<OpExample> sparse_examples(std::uint64_t seed,

@@ -14,6 +14,8 @@ std::string_view name(ValueKind kind) {
       return "index";
     case ValueKind::features:
       return "features";
+    case ValueKind::interpolation:
+      return "interpolation";
   }
   return "?";
 }

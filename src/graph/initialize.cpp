@@ -10,13 +10,6 @@
 namespace rarefy {
 namespace {
 
-std::uint64_t hash_name(std::string_view name) {
-  std::uint64_t hash =
-      0xCBF29CE484222325ull;  // FNV-1a, so that a parameter's values depend on its name, not on its place
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ull;
-  return hash;
-}
-
 std::string text(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 }  // namespace
@@ -32,7 +25,7 @@ Weights initial_weights(const Graph& graph, std::uint64_t seed) {
                    "parameter '{}' is used through a view: its full shape is not known to the graph", ref.name);
       Tensor tensor(Dtype::f32, specs[p].shape);
       auto values = tensor.mutable_as<float>();
-      Rng rng(seed, hash_name(ref.name));
+      Rng rng(seed, hash_name(ref.name));  // not by its place: a parameter keeps its values when the graph changes
       const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, specs[p].fan_in)));
       for (float& v : values) {
         switch (specs[p].init) {
@@ -41,6 +34,9 @@ Weights initial_weights(const Graph& graph, std::uint64_t seed) {
             break;
           case ParameterSpec::Init::ones:
             v = 1.0f;
+            break;
+          case ParameterSpec::Init::quarter:
+            v = 0.25f;
             break;
           case ParameterSpec::Init::kaiming_uniform:
             v = static_cast<float>(rng.uniform(-bound, bound));

@@ -29,6 +29,8 @@ std::string text(const ValueType& type) {
       return fmt::format("index %{} -> %{}", type.space, type.target);
     case ValueKind::features:
       return fmt::format("{}[%{}, {}]", name(type.dtype), type.space, type.channels);
+    case ValueKind::interpolation:
+      return fmt::format("interpolation %{} -> %{}, {} corners", type.space, type.target, type.channels);
   }
   return {};
 }

@@ -156,8 +156,9 @@ void Context::Impl::fill_outputs(const Geometry::Impl& g, std::vector<Outputs::E
         break;
       }
       case ValueKind::map:
-        fail<UnsupportedError>("output '{}' is a kernel map: only features, indices and spaces can be read",
-                               entry.name);
+      case ValueKind::interpolation:
+        fail<UnsupportedError>("output '{}' is {}: only features, indices and spaces can be read", entry.name,
+                               type.kind == ValueKind::map ? "a kernel map" : "an interpolation");
     }
     if (space->coords != nullptr) {
       entry.coord_cols = 1 + space->coords->dims;

@@ -5,7 +5,10 @@
 namespace rarefy::runtime {
 namespace {
 
+using std::erf;
 using std::exp;
+using std::expm1;
+using std::log1p;
 using std::tanh;
 
 template <class F>

@@ -103,6 +103,12 @@ struct Fuser {
   }
 };
 
+/// Reductions over anything but the voxelization of points are layers of the network.
+std::string kind_of(const Graph& graph, const Node& node, const RuntimeOp& op) {
+  if (node.op == "reduce" && graph.producer(node.inputs[1]).op != "voxelize") return "network";
+  return op.kind;
+}
+
 }  // namespace
 
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse) {
@@ -122,6 +128,7 @@ std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fu
     step.op = &runtime_op(node.op);
     step.label = node.op;
     step.ahead = ahead;
+    step.kind = kind_of(graph, node, *step.op);
     step.result = node.outputs.empty() ? -1 : node.outputs[0];
     for (const ValueId input : node.inputs)
       if (graph.type(input).kind == ValueKind::features) step.reads.push_back(input);

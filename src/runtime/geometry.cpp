@@ -154,11 +154,14 @@ void GeometryRunner::allocate(GeometryValues& values) const {
   values.spaces.resize(count);
   values.maps.resize(count);
   values.indices.resize(count);
+  values.interpolations.resize(count);
   for (std::size_t v = 0; v < count; ++v) {
     const ValueKind kind = graph_.values()[v].type.kind;
     if (kind == ValueKind::space && !values.spaces[v]) values.spaces[v] = std::make_unique<SpaceValue>();
     if (kind == ValueKind::map && !values.maps[v]) values.maps[v] = std::make_unique<KernelMap>();
     if (kind == ValueKind::index && !values.indices[v]) values.indices[v] = std::make_unique<Voxels>();
+    if (kind == ValueKind::interpolation && !values.interpolations[v])
+      values.interpolations[v] = std::make_unique<Interpolation>();
   }
 }
 

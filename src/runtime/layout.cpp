@@ -43,11 +43,12 @@ struct Planner {
   }
 
   /// Puts the inputs of concatenations inside the output, each value at most once. A graph output stays contiguous.
+  /// Dropout, which does nothing here, is a concatenation of one.
   void place_concats(bool share) {
     if (!share) return;
     for (const Step& step : steps) {
       const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
-      if (node.op != "concat") continue;
+      if (node.op != "concat" && node.op != "dropout") continue;
       std::int64_t column = 0;
       for (const ValueId input : node.inputs) {
         const bool alike = layout.stored[at(input)].has_value() == layout.stored[at(step.result)].has_value();

@@ -41,7 +41,10 @@ std::int64_t Plan::expected_memory(const Sizes& sizes) const {
       const ValueType& type = graph.type(v);
       if (type.kind == ValueKind::map) bytes += map_bytes(graph, node, type, sizes);
       if (type.kind == ValueKind::space && type.dims > 0) bytes += sizes.at(v) * kSiteBytes;
-      if (type.kind == ValueKind::index) bytes += sizes.at(graph.type(node.inputs[0]).space) * kPointBytes;
+      if (node.op == "voxelize" && type.kind == ValueKind::index)
+        bytes += sizes.at(graph.type(node.inputs[0]).space) * kPointBytes;
+      if (node.op == "locate") bytes += 8 * sizes.at(type.space) + 4 * sizes.at(type.target);
+      if (type.kind == ValueKind::interpolation) bytes += 8 * type.channels * sizes.at(type.space);
     }
   }
   return bytes;

@@ -19,6 +19,7 @@
 #include "rarefy/session.h"
 #include "sparse/coords.h"
 #include "sparse/kernel_map.h"
+#include "sparse/point_voxel.h"
 #include "sparse/voxelize.h"
 
 namespace rarefy::runtime {
@@ -36,6 +37,7 @@ struct GeometryValues {
   std::vector<std::unique_ptr<SpaceValue>> spaces;
   std::vector<std::unique_ptr<KernelMap>> maps;
   std::vector<std::unique_ptr<Voxels>> indices;
+  std::vector<std::unique_ptr<Interpolation>> interpolations;
 };
 
 /// A step's epilogue after fusion (values refer to the graph).
@@ -85,6 +87,9 @@ class RunArgs {
   SpaceValue& space(ValueId value) const { return *geometry->spaces[static_cast<std::size_t>(value)]; }
   KernelMap& map(ValueId value) const { return *geometry->maps[static_cast<std::size_t>(value)]; }
   Voxels& index(ValueId value) const { return *geometry->indices[static_cast<std::size_t>(value)]; }
+  Interpolation& interpolation(ValueId value) const {
+    return *geometry->interpolations[static_cast<std::size_t>(value)];
+  }
 };
 
 struct RuntimeOp {

@@ -19,6 +19,7 @@ struct Step {
   bool ahead = false;   ///< depends on coordinates only, as does all that it reads
   std::any state;
   std::string label;           ///< "sparse_conv+batch_norm+relu"
+  std::string kind;            ///< for the profile: "voxelize", "maps" or "network"
   std::vector<ValueId> reads;  ///< features that it reads, the residual included
 };
 

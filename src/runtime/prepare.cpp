@@ -94,6 +94,8 @@ std::int64_t Geometry::memory_bytes() const {
     if (map) bytes += static_cast<std::size_t>(map->memory_bytes());
   for (const auto& index : impl_->values.indices)
     if (index) bytes += static_cast<std::size_t>(index->memory_bytes());
+  for (const auto& interpolation : impl_->values.interpolations)
+    if (interpolation) bytes += static_cast<std::size_t>(interpolation->memory_bytes());
   return static_cast<std::int64_t>(bytes);
 }
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "sparse/shares.h"
 #include "sparse/voxelize.h"
 
 namespace rarefy {
@@ -14,6 +15,12 @@ template <class F>
 void for_rows(Executor& executor, std::int64_t rows, F f) {
   executor.parallel_for((rows + kPartRows - 1) / kPartRows,
                         [&](std::int64_t part, int) { f(part * kPartRows, std::min((part + 1) * kPartRows, rows)); });
+}
+
+/// The same for voxels, whose shares hold about as many points.
+template <class F>
+void for_voxels(const Voxels& voxels, Executor& executor, F f) {
+  for_equal_shares(std::span<const std::int32_t>(voxels.point_begin), executor, f);
 }
 
 void check_shape(const char* what, std::int64_t rows, std::int64_t cols, std::int64_t want_rows,
@@ -35,6 +42,10 @@ bool wins(float x, float best) { return x > best || (std::isnan(x) && !std::isna
 
 void reduce_voxel(std::span<const std::int32_t> points, Matrix<const float> x, Reduction reduction, float* y) {
   const auto cols = x.cols;
+  if (points.empty()) {
+    std::fill_n(y, cols, 0.0f);
+    return;
+  }
   std::copy_n(x.row(points[0]), cols, y);
   if (reduction == Reduction::first || points.size() == 1) return;
   for (const std::int32_t p : points.subspan(1)) {
@@ -53,6 +64,7 @@ void reduce_voxel(std::span<const std::int32_t> points, Matrix<const float> x, R
 
 void reduce_voxel_gradient(std::span<const std::int32_t> points, Matrix<const float> x, const float* gy,
                            Reduction reduction, Matrix<float> gx) {
+  if (points.empty()) return;
   const auto cols = gx.cols;
   if (reduction == Reduction::mean) {
     const auto count = static_cast<float>(points.size());
@@ -79,15 +91,15 @@ void reduce_voxel_gradient(std::span<const std::int32_t> points, Matrix<const fl
 void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor,
                       Matrix<float> y) {
   check_shape("features of the points", x.rows, x.cols, points_of(voxels), x.cols);
-  check_shape("features of the voxels", y.rows, y.cols, voxels.coords.rows(), x.cols);
-  for_rows(executor, y.rows, [&](std::int64_t begin, std::int64_t end) {
+  check_shape("features of the voxels", y.rows, y.cols, voxels.voxels(), x.cols);
+  for_voxels(voxels, executor, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t v = begin; v < end; ++v) reduce_voxel(points_of_voxel(voxels, v), x, reduction, y.row(v));
   });
 }
 
 void reduce_to_voxels_gradient(const Voxels& voxels, Matrix<const float> x, Matrix<const float> y_gradient,
                                Reduction reduction, Executor& executor, Matrix<float> x_gradient) {
-  check_shape("the gradient of the voxels", y_gradient.rows, y_gradient.cols, voxels.coords.rows(), x_gradient.cols);
+  check_shape("the gradient of the voxels", y_gradient.rows, y_gradient.cols, voxels.voxels(), x_gradient.cols);
   check_shape("the gradient of the points", x_gradient.rows, x_gradient.cols, points_of(voxels), x_gradient.cols);
   if (reduction == Reduction::max) {
     check_shape("features of the points", x.rows, x.cols, x_gradient.rows, x_gradient.cols);
@@ -97,7 +109,7 @@ void reduce_to_voxels_gradient(const Voxels& voxels, Matrix<const float> x, Matr
       if (voxels.voxel_of_point[static_cast<std::size_t>(p)] < 0) std::fill_n(x_gradient.row(p), x_gradient.cols, 0.0f);
     }
   });
-  for_rows(executor, y_gradient.rows, [&](std::int64_t begin, std::int64_t end) {
+  for_voxels(voxels, executor, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t v = begin; v < end; ++v) {
       reduce_voxel_gradient(points_of_voxel(voxels, v), x, y_gradient.row(v), reduction, x_gradient);
     }
@@ -124,11 +136,15 @@ void gather_rows_gradient(const Voxels& voxels, Matrix<const float> y_gradient, 
                           Matrix<float> x_gradient) {
   check_shape("the gradient of the gathered rows", y_gradient.rows, y_gradient.cols, points_of(voxels),
               x_gradient.cols);
-  check_shape("the gradient of the voxels", x_gradient.rows, x_gradient.cols, voxels.coords.rows(), x_gradient.cols);
-  for_rows(executor, x_gradient.rows, [&](std::int64_t begin, std::int64_t end) {
+  check_shape("the gradient of the voxels", x_gradient.rows, x_gradient.cols, voxels.voxels(), x_gradient.cols);
+  for_voxels(voxels, executor, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t v = begin; v < end; ++v) {
       float* sum = x_gradient.row(v);
       const auto points = points_of_voxel(voxels, v);
+      if (points.empty()) {
+        std::fill_n(sum, x_gradient.cols, 0.0f);
+        continue;
+      }
       std::copy_n(y_gradient.row(points[0]), x_gradient.cols, sum);
       for (const std::int32_t p : points.subspan(1)) {
         const float* row = y_gradient.row(p);

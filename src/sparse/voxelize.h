@@ -41,6 +41,8 @@ struct Voxels {
   std::int64_t outside = 0;     ///< points dropped because they lie outside the crop or the valid coordinates
   std::vector<std::uint64_t> scratch[4];  ///< working memory
 
+  /// V. What `locate` (point_voxel.h) makes has no coords of its own, and voxels without points.
+  std::int64_t voxels() const { return point_begin.empty() ? 0 : static_cast<std::int64_t>(point_begin.size()) - 1; }
   /// Memory held, working memory included.
   std::int64_t memory_bytes() const;
 };
@@ -61,7 +63,8 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
 enum class Reduction : std::uint8_t { first, mean, max };
 
 /// Features of voxels from features of their points. y: [V, C]; x: [P, C].
-/// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN.
+/// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN. A voxel
+/// without points gets zeros.
 /// @throws ShapeError  rows or columns of x and y do not fit (as for the functions below)
 void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor,
                       Matrix<float> y);

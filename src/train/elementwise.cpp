@@ -7,10 +7,10 @@ namespace rarefy::train {
 namespace {
 
 // NOLINTBEGIN: the expressions of the table name these without a namespace.
-using std::abs;
+using std::erf;
 using std::exp;
+using std::expm1;
 using std::log1p;
-using std::max;
 using std::tanh;
 // NOLINTEND
 

@@ -165,8 +165,9 @@ std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepar
     const TrainOp& op = train_op(node.op);
     if (!op.forward) continue;
     const std::vector<at::Tensor> parameters = node_parameters(node);
-    values[static_cast<std::size_t>(step.result)] = op.forward(
-        {graph_, node, preparer_, batch, values, parameters, executor_, variant, step.fusion, mode == Mode::training});
+    values[static_cast<std::size_t>(step.result)] =
+        op.forward({graph_, node, preparer_, batch, values, parameters, executor_, variant, step.fusion,
+                    mode == Mode::training, random_});
   }
   std::vector<at::Tensor> result;
   for (const ValueId value : wanted) result.push_back(values[static_cast<std::size_t>(value)]);

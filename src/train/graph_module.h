@@ -48,6 +48,8 @@ class GraphModule {
   Weights weights() const;
   void set_weights(const Weights& weights);
   ValueId output(std::string_view name) const;
+  /// Names the random numbers of the forward passes that follow. The same seed and step drop the same elements.
+  void set_random(StepSeed random) { random_ = random; }
   /// Removes the gradients of all parameters.
   void clear_gradients();
 
@@ -67,6 +69,7 @@ class GraphModule {
   Executor& executor_;
   std::vector<Parameter> parameters_;
   std::map<std::string, std::size_t, std::less<>> index_;
+  StepSeed random_;
 };
 
 }  // namespace rarefy::train

@@ -112,6 +112,7 @@ StepResult Learner::step(const std::shared_ptr<const Prepared>& batch, std::span
   StepResult result;
   const auto start = Clock::now();
   m.module.clear_gradients();
+  m.module.set_random({m.options.seed, static_cast<std::uint64_t>(m.optimizer->steps())});
   const at::Tensor logits = m.module.forward_values(batch, {m.output}, Mode::training)[0];
   const auto forward_done = Clock::now();
   const at::Tensor gradient = empty_matrix(logits.size(0), logits.size(1));

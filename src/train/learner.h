@@ -20,6 +20,7 @@ struct LearnerOptions {
   double clip = 10.0;      ///< largest norm of all gradients together; 0 = no clipping
   double average = 0.999;  ///< decay of the moving average of the weights; 0 = none
   std::string output = "logits";
+  std::uint64_t seed = 1;  ///< of dropout
 };
 
 struct StepResult {

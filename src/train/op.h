@@ -22,6 +22,12 @@ struct NormFusion {
   bool relu = false;
 };
 
+/// Names the random numbers of one training step: with node and element they are a function of these two.
+struct StepSeed {
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+};
+
 /// What the forward pass of one node sees.
 struct ForwardArgs {
   const Graph& graph;
@@ -33,7 +39,8 @@ struct ForwardArgs {
   Executor& executor;
   const ConvVariant& variant;
   NormFusion fusion = {};
-  bool training = true;  ///< batch norm: statistics of the batch, and running ones move
+  bool training = true;  ///< batch norm: statistics of the batch, and running ones move; dropout drops
+  StepSeed random = {};  ///< dropout
 
   const at::Tensor& input(std::size_t i) const { return values[static_cast<std::size_t>(node.inputs[i])]; }
 };

@@ -28,6 +28,9 @@ struct Prepared {
 
   const KernelMap& map(ValueId value) const { return *geometry.maps[static_cast<std::size_t>(value)]; }
   const Voxels& index(ValueId value) const { return *geometry.indices[static_cast<std::size_t>(value)]; }
+  const Interpolation& interpolation(ValueId value) const {
+    return *geometry.interpolations[static_cast<std::size_t>(value)];
+  }
 };
 
 /// Makes batches ready for a graph.

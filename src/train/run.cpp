@@ -82,6 +82,7 @@ class Run {
                {settings.scans_per_batch, settings.seed, settings.augment}),
         window_(map_.classes()) {
     LearnerOptions options = settings_.learner;
+    options.seed = settings_.seed;
     if (settings_.balance_classes) options.loss.class_weights = balanced_weights(maker_.class_counts(200));
     learner_ = std::make_unique<Learner>(start, options, *executor_);
     description_ = describe(start, settings_, count(training_));

@@ -29,6 +29,7 @@ struct Trainer::Impl {
     result.clip = o.clip;
     result.average = o.average;
     result.output = o.output;
+    result.seed = o.seed;
     return result;
   }
 

@@ -4,39 +4,19 @@
 #include <limits>
 
 #include "graph/infer.h"
+#include "oracle/machine.h"
 #include "oracle/sparse.h"
 
 namespace rarefy::oracle {
 namespace {
 
+using std::erf;
 using std::exp;
+using std::expm1;
+using std::log1p;
 using std::tanh;
 
-struct Space {
-  std::int64_t rows = 0;
-  std::vector<Site> sites;                 ///< empty for points
-  std::vector<std::int64_t> sample_begin;  ///< points
-  int dims = 0;
-};
-
-struct Machine {
-  const Graph& graph;
-  const Weights& weights;
-  std::map<ValueId, Space> spaces;
-  std::map<ValueId, std::vector<Pair>> maps;
-  std::map<ValueId, std::vector<std::int64_t>> indices;
-  std::map<ValueId, Result> features;
-
-  const Space& space_of(ValueId features_value) { return spaces.at(graph.type(features_value).space); }
-  Result blank(ValueId value) {
-    const std::int64_t rows = space_of(value).rows, cols = graph.type(value).channels;
-    return {rows, cols, std::vector<double>(static_cast<std::size_t>(rows * cols)), {}};
-  }
-  std::vector<double> parameter(const Node& node, std::size_t i) {
-    const Tensor t = weights.resolve(node.parameters[i]);
-    return {t.as<float>().begin(), t.as<float>().end()};
-  }
-
+struct Machine : MachineState {
   void input(const Node& node, const OpExample::Data& data) {
     Space& space = spaces[node.outputs[0]];
     space.rows = data.rows;
@@ -44,6 +24,7 @@ struct Machine {
     Result x{data.rows, data.cols, {}, {}};
     if (node.op == "input_points") {
       space.sample_begin = data.sample_begin.empty() ? std::vector<std::int64_t>{0, data.rows} : data.sample_begin;
+      space.samples = static_cast<std::int64_t>(space.sample_begin.size()) - 1;
       x.values.assign(data.values.begin(), data.values.end());
     } else {
       std::map<Site, std::int64_t> order;
@@ -52,7 +33,9 @@ struct Machine {
         for (int a = 0; a <= space.dims; ++a)
           site[static_cast<std::size_t>(a)] = data.coords[static_cast<std::size_t>(r * (1 + space.dims) + a)];
         order[site] = r;
+        space.samples = std::max(space.samples, site[0] + 1);
       }
+      space.samples = std::max(space.samples, data.batches);
       for (const auto& [site, r] : order) {
         space.sites.push_back(site);
         for (std::int64_t c = 0; c < data.cols; ++c)
@@ -79,6 +62,7 @@ struct Machine {
     const VoxelMap map = voxelize({points.data(), x.rows, x.cols}, space_of(node.inputs[0]).sample_begin, options);
     Space& space = spaces[node.outputs[0]];
     space.dims = options.dims;
+    space.samples = space_of(node.inputs[0]).samples;
     auto& index = indices[node.outputs[1]];
     index.assign(static_cast<std::size_t>(x.rows), -1);
     for (const auto& [site, members] : map.voxels) {
@@ -111,7 +95,7 @@ struct Machine {
     }
     if (how == "mean")
       for (std::int64_t i = 0; i < y.rows * y.cols; ++i)
-        y.values[static_cast<std::size_t>(i)] /= count[static_cast<std::size_t>(i / y.cols)];
+        y.values[static_cast<std::size_t>(i)] /= std::max(1, count[static_cast<std::size_t>(i / y.cols)]);
     features[node.outputs[0]] = y;
   }
 
@@ -259,6 +243,7 @@ struct Machine {
     }
     Space out;
     out.dims = in.dims;
+    out.samples = in.samples;
     out.sites = node.op == "downsample" ? downsample(in.sites, kernel, stride_of(from))
                                         : generate(in.sites, kernel, stride_of(from));
     out.rows = static_cast<std::int64_t>(out.sites.size());
@@ -266,6 +251,7 @@ struct Machine {
   }
 
   void step(const Node& node) {
+    if (run_point_voxel_op(*this, node) || run_norm_op(*this, node) || run_dense_op(*this, node)) return;
     if (node.op == "voxelize") return voxelize_points(node);
     if (graph.ops().at(node.op).geometry) return geometry(node);
     if (node.op == "reduce") return reduce_points(node);
@@ -289,7 +275,7 @@ struct Machine {
 
 std::map<std::string, Result> run(const Graph& graph, const Weights& weights,
                                   const std::vector<OpExample::Data>& inputs) {
-  Machine machine{graph, weights, {}, {}, {}, {}};
+  Machine machine{{graph, weights, {}, {}, {}, {}, {}}};
   std::size_t next = 0;
   for (const Node& node : graph.nodes()) {
     if (graph.ops().at(node.op).is_input)

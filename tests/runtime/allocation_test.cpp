@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "rarefy/builder.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
 #include "support/count_allocations.h"
@@ -52,6 +53,36 @@ TEST(Allocation, none_in_the_steady_state_of_geometry_that_runs_ahead) {
   frame();
   const std::int64_t before = test::allocations.load();
   for (int i = 0; i < 3; ++i) frame();
+  EXPECT_EQ(test::allocations.load() - before, 0);
+}
+
+TEST(Allocation, none_by_ops_with_working_memory_of_their_own) {
+  Builder b;
+  const ValueId points = b.points(4);
+  const std::vector<double> size{0.2, 0.2, 0.2};
+  const auto voxels = b.voxelize(points, {.voxel_size = size});
+  const ValueId fine = b.group_norm(b.linear(b.reduce(points, voxels.index), 8), 2);
+  const ValueId coarse = b.conv(fine, {.channels = 8, .kernel = {2}, .stride = {2}});
+  const ValueId there = b.layer_norm(b.voxel_to_point(b.softmax(coarse), points, {.voxel_size = size}));
+  const DenseOptions box{.min = {-10, -10, -2}, .max = {10, 10, 2}, .axes = 2};
+  b.output("points", b.prelu(b.dropout(there)));
+  b.output("mean", b.reduce(there, b.locate(points, b.space_of(coarse), size)));
+  b.output("back", b.from_dense(b.to_dense(fine, box), b.space_of(fine), box));
+  const Graph graph = b.build();
+  Session session(Model(graph, initial_weights(graph, 1)), {.threads = 2});
+  Rng rng(3);
+  std::vector<float> values(4 * 3000);
+  for (float& v : values) v = static_cast<float>(rng.uniform(-2, 2));
+  const std::vector<std::int64_t> begin{0, 900, 3000};
+  const Inputs inputs{{"points", PointView{values.data(), 3000, 16, {0, 4, 8, 12}, begin}}};
+  const Inputs fewer{{"points", PointView{values.data(), 1000, 16, {0, 4, 8, 12}}}};
+  (void)session.run(inputs);
+  (void)session.run(fewer);
+  const std::int64_t before = test::allocations.load();
+  for (int i = 0; i < 3; ++i) {
+    (void)session.run(inputs);
+    (void)session.run(fewer);
+  }
   EXPECT_EQ(test::allocations.load() - before, 0);
 }
 

@@ -173,6 +173,17 @@ class InputGradient : public testing::TestWithParam<std::string> {
     if (kind == "residual_of_norms")
       return b.relu(b.add_values(b.batch_norm(b.linear(x, 7)), b.batch_norm(b.linear(x, 7))));
     if (kind == "concat") return b.concat({x, b.linear(x, channels), x});
+    if (kind == "point_to_voxel" || kind == "devoxelized" || kind == "nearest") {
+      const ValueId coarse = b.conv(x, {.channels = channels, .kernel = {2}, .stride = {3}});
+      if (kind == "point_to_voxel") return b.point_to_voxel(x, b.space_of(coarse));
+      return b.voxel_to_point(coarse, b.space_of(x), {.nearest = kind == "nearest", .renormalise = rng.chance(0.5)});
+    }
+    if (kind == "dense_and_back") {
+      const std::size_t dims = static_cast<std::size_t>(b.type(b.space_of(x)).dims);
+      const DenseOptions box{
+          .min = std::vector<std::int64_t>(dims, -2), .max = std::vector<std::int64_t>(dims, 3), .axes = 1};
+      return b.from_dense(b.add("tanh", {b.to_dense(x, box)})[0], b.space_of(x), box);
+    }
     if (kind == "same_twice") return b.add_values(x, x);
     return b.add(kind, OpSet::builtin().at(kind).inputs.size() == 2
                            ? std::vector<ValueId>{x, b.linear(x, b.type(x).channels)}
@@ -199,7 +210,9 @@ INSTANTIATE_TEST_SUITE_P(Kinds, InputGradient,
                          testing::Values("submanifold", "dilated", "strided", "padded", "transposed", "generative",
                                          "linear", "batch_norm", "batch_norm_relu", "residual", "residual_of_norms",
                                          "concat", "same_twice", "relu", "leaky_relu", "sigmoid", "tanh", "scale",
-                                         "add", "mul"),
+                                         "add", "mul", "elu", "gelu", "gelu_tanh", "silu", "hardswish", "hardsigmoid",
+                                         "softplus", "softmax", "prelu", "layer_norm", "group_norm", "dropout",
+                                         "point_to_voxel", "devoxelized", "nearest", "dense_and_back"),
                          [](const auto& info) { return info.param; });
 
 TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
@@ -246,6 +259,39 @@ TEST(GraphModule, equals_the_session_for_every_model) {
     GraphModule module(graph, weights, serial_executor(), models::semantic_kitti_pipeline(0.4));
     const auto found = module.forward(prepare(module, {{"points", view}}), {"logits"}, Mode::inference);
     expect_close(expected["logits"], found[0], 1e-4, def.name);
+  }
+}
+
+/// A few points whose fourth column is the fourth coordinate.
+std::vector<float> random_points(std::int64_t count, Rng& rng) {
+  std::vector<float> points;
+  for (std::int64_t i = 0; i < 4 * count; ++i) points.push_back(static_cast<float>(rng.uniform(-1.5, 1.5)));
+  return points;
+}
+
+TEST(GraphModule, sparse_unet_in_two_to_four_dimensions) {
+  for (const std::int64_t dims : {2, 3, 4}) {
+    models::ModelOptions options{.width = 0.5, .classes = 4, .pipeline = models::semantic_kitti_pipeline(0.25)};
+    models::add_settings({"dims=" + std::to_string(dims), "levels=3", "channels=4", "blocks=1"}, options);
+    const Graph graph = models::build("sparse_unet", options);
+    Rng rng(7);
+    for (const std::int64_t count : {400, 1, 0}) {
+      const std::vector<float> points = random_points(count + 1, rng);
+      const std::vector<std::int64_t> begin{0, count / 2, count / 2, count};  // the second sample is empty
+      const PointView view{points.data(), count, 16, {0, 4, 8, 12}, begin};
+      Session session(Model(graph, initial_weights(graph, 3), options.pipeline));
+      const Outputs& expected = session.run({{"points", view}});
+      GraphModule module(graph, initial_weights(graph, 3), serial_executor(), options.pipeline);
+      const auto batch = prepare(module, {{"points", view}});
+      expect_close(expected["logits"], module.forward(batch, {"logits"}, Mode::inference)[0], 1e-4, "logits");
+      const at::Tensor logits = module.forward(batch, {"logits"}, Mode::training)[0];
+      logits.backward(at::ones_like(logits));
+      double sum = 0.0;
+      for (const auto& p : module.parameters())
+        if (p.trainable && p.value.grad().defined()) sum += p.value.grad().abs().sum().item<double>();
+      EXPECT_TRUE(std::isfinite(sum));
+      EXPECT_EQ(sum > 0.0, count > 0) << dims << " dimensions, " << count << " points";
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include "rarefy/models.h"
 
+#include <charconv>
+
 #include "base/check.h"
 #include "base/text.h"
 
@@ -25,6 +27,58 @@ const ModelDef& at(std::string_view name) {
     known.push_back(def.name);
   }
   fail<UsageError>("there is no model builder '{}'{}", name, did_you_mean(name, known));
+}
+
+std::int64_t setting(const ModelDef& def, const ModelOptions& options, std::string_view name) {
+  std::vector<std::string> known;
+  for (const ModelSetting& s : def.settings) {
+    known.push_back(s.name);
+    if (s.name != name) continue;
+    const auto given = options.settings.find(s.name);
+    return given == options.settings.end() ? s.default_value : given->second;
+  }
+  RAREFY_CHECK(!known.empty(), UsageError, "{} has no settings, '{}' was given", def.name, name);
+  fail<UsageError>("{} has no setting '{}'{}", def.name, name, did_you_mean(name, known));
+}
+
+void add_settings(const std::vector<std::string>& texts, ModelOptions& options) {
+  for (const std::string& text : texts) {
+    const std::size_t equal = text.find('=');
+    std::int64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const bool whole = equal != std::string::npos && equal > 0 &&
+                       std::from_chars(text.data() + equal + 1, end, value).ptr == end && text.back() != '=';
+    RAREFY_CHECK(whole, UsageError, "setting '{}': expected NAME=NUMBER, a whole number", text);
+    options.settings[text.substr(0, equal)] = value;
+  }
+  if (const auto dims = options.settings.find("dims"); dims != options.settings.end()) {
+    RAREFY_CHECK(dims->second >= 1 && dims->second <= 4, UsageError, "dims is {}, expected 1 to 4", dims->second);
+    options.pipeline.voxel_size.resize(static_cast<std::size_t>(dims->second), options.pipeline.voxel_size.at(0));
+  }
+}
+
+std::string names() {
+  std::vector<std::string> result;
+  for (const ModelDef& def : all()) result.push_back(def.name);
+  return join(result);
+}
+
+std::string settings_help() {
+  std::string result;
+  for (const ModelDef& def : all()) {
+    if (def.settings.empty()) continue;
+    std::vector<std::string> known;
+    for (const ModelSetting& s : def.settings)
+      known.push_back(fmt::format("{} ({}; {})", s.name, s.doc, s.default_value));
+    result += fmt::format("{}{}: {}", result.empty() ? "" : ". ", def.name, join(known));
+  }
+  return result;
+}
+
+Graph build(std::string_view name, const ModelOptions& options) {
+  const ModelDef& def = at(name);
+  for (const auto& [given, unused] : options.settings) (void)setting(def, options, given);
+  return def.build(options);
 }
 
 Pipeline semantic_kitti_pipeline(double voxel_size) {
