@@ -1,7 +1,7 @@
 # cmake --install gives find_package(rarefy 0.1): static rarefy::rarefy, shared rarefy::rarefy_shared from the same objects,
 # and the layers above the core that were built. Included by src, where they and their dependencies are known.
 include(CMakePackageConfigHelpers)
-set(rarefy_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rarefy)
+set(rarefy_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rarefy CACHE INTERNAL "")  # c/ and python/ install parts, too
 
 add_library(rarefy_shared SHARED $<TARGET_OBJECTS:rarefy_core>)
 add_library(rarefy::rarefy_shared ALIAS rarefy_shared)

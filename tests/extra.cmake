@@ -40,4 +40,9 @@ if(TARGET example_own_network)
   set_tests_properties(examples.own_network PROPERTIES TIMEOUT 120)
 endif()
 
+if(TARGET example_segment_c)
+  rarefy_tests(c rarefy_c)
+  add_subdirectory(c)
+endif()
+
 add_subdirectory(cli)

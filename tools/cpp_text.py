@@ -3,8 +3,8 @@
 import os
 import re
 
-CODE = (".h", ".cpp", ".inc")
-FOLDERS = ("include", "src", "apps", "tests", "bench", "examples", "python", "experiments", "tools", "cmake")
+CODE = (".h", ".cpp", ".inc", ".c")
+FOLDERS = ("include", "src", "apps", "tests", "bench", "examples", "python", "experiments", "tools", "cmake", "c")
 
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"([^()\s\\]*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)

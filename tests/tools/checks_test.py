@@ -21,6 +21,8 @@ SOUND = {
     "src/data/scan.h": "#pragma once\n",
     "src/runtime/run.h": "#pragma once\n",
     "src/train/module.cpp": '#include <torch/torch.h>\n#include "runtime/run.h"\n',
+    "include/rarefy/c.h": "#pragma once\n#include <stddef.h>\n#include <stdint.h>\n",
+    "c/handles.h": '#pragma once\n#include "rarefy/c.h"\n#include "runtime/run.h"\n',
     "apps/main.cpp": '#include <cstdio>\n#include "data/scan.h"\nint main() { std::printf("x"); }\n',
 }
 
@@ -73,6 +75,11 @@ class Checks(unittest.TestCase):
             ("src/kernels/cpu/conv.cpp", "#include <thread>\nvoid f() { std::thread t; }\n", "executor.cpp only"),
             ("src/sparse/p.cpp", "void f() { std::cout << 1; }\n", "nothing prints"),
             ("src/sparse/p.cpp", "void f() { exit(1); }\n", "nothing ends the process"),
+            ("c/p.cpp", "void f() { std::cerr << 1; }\n", "nothing prints"),
+            ("python/bindings/p.cpp", '#include "c/handles.h"\n', "beside"),
+            ("src/runtime/up.cpp", '#include "c/handles.h"\n', "layer runtime must not include layer c"),
+            ("src/runtime/up.cpp", '#include "rarefy/c.h"\n', "layer runtime must not include layer c"),
+            ("include/rarefy/c.h", "#pragma once\n#include <vector>\n", "only the standard library"),
             ("src/sparse/p.h", "int f();\n", "#pragma once"),
         ):
             with self.subTest(path=path, words=words):
