@@ -153,6 +153,10 @@ class RAREFY_API Context {
   /// @throws UsageError for missing or unknown inputs, InputError for bad data, MemoryError for too much of it,
   /// Cancelled. Results stay until the next run.
   const Outputs& run(const Inputs& inputs, const RunOptions& options = {});
+  /// Hands over the memory in which the last results lie: they stay where they are, as they are, for as long as the
+  /// returned owner lives, and the next run takes fresh memory. Results that lie in the caller's own input stay the
+  /// caller's. For hosts whose callers may keep results, such as Python's.
+  std::shared_ptr<void> release_outputs();
   const RunStatistics& statistics() const;
   /// Steps of the last run, in order.
   const std::vector<StepProfile>& profile() const;

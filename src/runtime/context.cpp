@@ -283,6 +283,33 @@ const Outputs& Context::run(const Inputs& inputs, const RunOptions& options) {
   return c.outputs;
 }
 
+std::shared_ptr<void> Context::release_outputs() {
+  struct Owner {
+    std::vector<AlignedBuffer> buffers;
+    std::vector<std::vector<std::int32_t>> indices, coords;
+  };
+  Impl& c = *impl_;
+  auto owner = std::make_shared<Owner>();
+  const auto take = [&owner](std::vector<AlignedBuffer>& buffers, const void* data) {
+    for (AlignedBuffer& buffer : buffers) {
+      const auto* begin = static_cast<const std::byte*>(buffer.data());
+      const auto* at = static_cast<const std::byte*>(data);
+      if (begin == nullptr || at < begin || at >= begin + buffer.capacity()) continue;
+      std::swap(owner->buffers.emplace_back(), buffer);
+    }
+  };
+  for (const Outputs::Entry& entry : c.outputs.entries_) {
+    take(c.buffers, entry.view.data);
+    take(c.input_buffers, entry.view.data);
+    for (const auto& index : c.geometry.indices)
+      if (index && !index->voxel_of_point.empty() && index->voxel_of_point.data() == entry.view.data)
+        owner->indices.push_back(std::exchange(index->voxel_of_point, {}));
+  }
+  for (auto& rows : c.coords) owner->coords.push_back(std::exchange(rows, {}));
+  c.outputs.entries_.clear();
+  return owner;
+}
+
 const RunStatistics& Context::statistics() const { return impl_->statistics; }
 const std::vector<StepProfile>& Context::profile() const { return impl_->profile; }
 
