@@ -1,8 +1,8 @@
 # Tests of the tools, of the installed tree and of programs. Sanitizer builds test none of these: they build parts only.
 find_package(Python3 COMPONENTS Interpreter QUIET)  # only the path of last resort: Debian's own is preferred
-set(RAREFY_PYTHON /usr/bin/python3)
-if(NOT EXISTS ${RAREFY_PYTHON})
-  set(RAREFY_PYTHON ${Python3_EXECUTABLE})
+set(RAREFY_INTERPRETER /usr/bin/python3)
+if(NOT EXISTS ${RAREFY_INTERPRETER})
+  set(RAREFY_INTERPRETER ${Python3_EXECUTABLE})
 endif()
 
 # Each public header compiles alone, twice included, with nothing but include/ to find.
@@ -22,10 +22,10 @@ if(RAREFY_SANITIZE)
   return()
 endif()
 
-add_test(NAME tools.check_layers COMMAND ${RAREFY_PYTHON} ${PROJECT_SOURCE_DIR}/tools/check_layers --build ${CMAKE_BINARY_DIR})
-add_test(NAME tools.check_sizes COMMAND ${RAREFY_PYTHON} ${PROJECT_SOURCE_DIR}/tools/check_sizes)
+add_test(NAME tools.check_layers COMMAND ${RAREFY_INTERPRETER} ${PROJECT_SOURCE_DIR}/tools/check_layers --build ${CMAKE_BINARY_DIR})
+add_test(NAME tools.check_sizes COMMAND ${RAREFY_INTERPRETER} ${PROJECT_SOURCE_DIR}/tools/check_sizes)
 add_test(NAME tools.checks_catch_what_they_should
-  COMMAND ${RAREFY_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/tools/checks_test.py)
+  COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/checks_test.py)
 if(EXISTS ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks)
   add_test(NAME tools.check_isa_leaks COMMAND ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks ${CMAKE_BINARY_DIR})
 endif()
@@ -43,6 +43,10 @@ endif()
 if(TARGET example_segment_c)
   rarefy_tests(c rarefy_c)
   add_subdirectory(c)
+endif()
+
+if(TARGET rarefy_python)
+  include(${PROJECT_SOURCE_DIR}/python/tests/tests.cmake)
 endif()
 
 add_subdirectory(cli)
