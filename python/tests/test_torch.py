@@ -3,6 +3,7 @@
 import copy
 import gc
 import io
+import multiprocessing
 import os
 import threading
 import weakref
@@ -292,6 +293,27 @@ def test_autograd_may_run_in_other_threads():
     for thread in threads:
         thread.join()
     assert len(results) == 4 and all(torch.equal(r, results[0]) for r in results)
+
+
+def _child(layer, feats, coords, queue):
+    queue.put(layer(rt.SparseTensor(feats, coords)).feats.detach().numpy())
+
+
+def test_layers_run_in_a_forked_process(rng):
+    coords = torch.from_numpy(random_sites(rng, extent=10))
+    feats, layer = torch.ones(len(coords), 8), spnn.Conv3d(8, 8)
+    kept = rt.get_num_threads()
+    rt.set_num_threads(2)
+    expected = layer(rt.SparseTensor(feats, coords)).feats.detach().numpy()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(layer, feats, coords, queue))
+    child.start()
+    found = queue.get(timeout=60)
+    child.join(timeout=60)
+    assert child.exitcode == 0 and numpy.array_equal(found, expected)
+    assert numpy.array_equal(layer(rt.SparseTensor(feats, coords)).feats.detach().numpy(), expected)
+    rt.set_num_threads(kept)
 
 
 def test_errors_say_what_to_do():
