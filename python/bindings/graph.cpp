@@ -62,14 +62,16 @@ ConvOptions options(std::int64_t channels, std::vector<std::int64_t> kernel, std
                     std::vector<std::int64_t> dilation, std::vector<std::int64_t> padding, const std::string& rule,
                     bool bias, std::string name) {
   RAREFY_CHECK(rule == "block" || rule == "padded", UsageError, "rule must be 'block' or 'padded', found '{}'", rule);
-  return {channels,
-          std::move(kernel),
-          std::move(stride),
-          std::move(dilation),
-          std::move(padding),
-          rule == "block" ? Rule::block : Rule::padded,
-          bias,
-          std::move(name)};
+  ConvOptions options;
+  options.channels = channels;
+  options.kernel = std::move(kernel);
+  options.stride = std::move(stride);
+  options.dilation = std::move(dilation);
+  options.padding = std::move(padding);
+  options.rule = rule == "block" ? Rule::block : Rule::padded;
+  options.bias = bias;
+  options.name = std::move(name);
+  return options;
 }
 
 py::list nodes(const Graph& graph) {

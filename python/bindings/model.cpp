@@ -165,7 +165,10 @@ void bind_model(py::module_& m) {
   m.def(
       "build",
       [](const std::string& name, double width, std::int64_t classes, const py::object& pipeline, std::uint64_t seed) {
-        models::ModelOptions options{width, classes, models::semantic_kitti_pipeline()};
+        models::ModelOptions options;
+        options.width = width;
+        options.classes = classes;
+        options.pipeline = models::semantic_kitti_pipeline();
         if (!pipeline.is_none()) options.pipeline = pipeline_from(pipeline.cast<py::dict>());
         const Graph graph = models::at(name).build(options);
         return Model(graph, initial_weights(graph, seed), options.pipeline);

@@ -61,11 +61,20 @@ Input input_of(const std::string& name, const py::tuple& given, std::int64_t coo
   return SparseView{static_cast<const std::int32_t*>(coords.data), features, given[3].cast<std::int64_t>()};
 }
 
+SessionOptions options_of(int threads, std::int64_t memory_limit, const std::string& isa, bool fuse) {
+  SessionOptions options;
+  options.threads = threads;
+  options.memory_limit = memory_limit;
+  options.plan.isa = isa;
+  options.plan.fuse = fuse;
+  return options;
+}
+
 /// Session with the rules of Python: arrays may be kept, threads may share it, a fork may happen.
 class PySession {
  public:
   PySession(const Model& model, int threads, std::int64_t memory_limit, const std::string& isa, bool fuse)
-      : session_(std::make_unique<Session>(model, SessionOptions{threads, nullptr, {fuse, true, isa}, memory_limit})),
+      : session_(std::make_unique<Session>(model, options_of(threads, memory_limit, isa, fuse))),
         threads_(threads),
         process_(getpid()) {}
 

@@ -65,8 +65,8 @@ class _Op:
 
     def add(self, graph, inputs, attributes, name, parameters):
         inputs = list(inputs)
-        if "map" in self.kinds and len(inputs) == len(self.kinds) - 1 and self.kinds[-1] == "map":
-            inputs.append(self._map(graph, inputs[0], attributes))
+        if "map" in self.kinds and not self.info["variadic"] and len(inputs) == len(self.kinds) - 1:
+            inputs.insert(self.kinds.index("map"), self._map(graph, inputs[0], attributes))
         ids = []
         for place, value in enumerate(inputs):
             wanted = self.kinds[min(place, len(self.kinds) - 1)] if self.kinds else "features"
