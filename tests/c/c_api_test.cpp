@@ -59,7 +59,9 @@ std::vector<std::uint8_t> labels_in_cpp(const Model& model, const std::vector<fl
 }
 
 struct CApi : testing::Test {
-  std::string path = testing::TempDir() + "c_api.safetensors";
+  // Tests run side by side: each has files of its own.
+  std::string stem = testing::TempDir() + "c_api_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::string path = stem + ".safetensors";
   rarefy_model* model = nullptr;
   rarefy_session* session = nullptr;
 
@@ -296,7 +298,7 @@ TEST_F(CApi, the_example_in_c_prints_what_cpp_counts) {
   Rng rng(11, 0);
   std::vector<float> points = random_scan(rng);
   points.resize(4 * 200, 0.25f);
-  const std::string scan = testing::TempDir() + "c_api.bin";
+  const std::string scan = stem + ".bin";
   std::ofstream(scan, std::ios::binary)
       .write(reinterpret_cast<const char*>(points.data()), static_cast<std::streamsize>(points.size() * 4));
   const std::string command = std::string(RAREFY_EXAMPLE_SEGMENT_C) + " " + path + " " + scan;
