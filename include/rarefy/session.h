@@ -187,8 +187,8 @@ class RAREFY_API Context {
   /// Cancelled. Results stay until the next run.
   const Outputs& run(const Inputs& inputs, const RunOptions& options = {});
   /// Hands over the memory in which the last results lie: they stay where they are, as they are, for as long as the
-  /// returned owner lives, and the next run takes fresh memory. Results that lie in the caller's own input stay the
-  /// caller's. For hosts whose callers may keep results, such as Python's.
+  /// returned owner lives, and the next run takes fresh memory. Results that lie in the caller's own input, or in a
+  /// Geometry of the caller's, stay the caller's. For hosts whose callers may keep results, such as Python's.
   std::shared_ptr<void> release_outputs();
   /// The rest of a run whose geometry was prepared for the same plan, maybe by another thread; it may run again.
   /// Outputs that are indices lie in the geometry: they are valid until it prepares something else.

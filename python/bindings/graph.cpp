@@ -19,6 +19,8 @@ std::string kind_name(ValueKind kind) {
       return "map";
     case ValueKind::index:
       return "index";
+    case ValueKind::interpolation:
+      return "interpolation";
     case ValueKind::features:
       return "features";
   }

@@ -195,6 +195,7 @@ std::shared_ptr<void> Context::release_outputs() {
     std::vector<std::vector<std::int32_t>> indices, coords;
   };
   Impl& c = *impl_;
+  Geometry::Impl& own = *c.own.impl_;
   auto owner = std::make_shared<Owner>();
   const auto take = [&owner](std::vector<AlignedBuffer>& buffers, const void* data) {
     for (AlignedBuffer& buffer : buffers) {
@@ -206,8 +207,8 @@ std::shared_ptr<void> Context::release_outputs() {
   };
   for (const Outputs::Entry& entry : c.outputs.entries_) {
     take(c.buffers, entry.view.data);
-    take(c.input_buffers, entry.view.data);
-    for (const auto& index : c.geometry.indices)
+    take(own.input_buffers, entry.view.data);
+    for (const auto& index : own.values.indices)
       if (index && !index->voxel_of_point.empty() && index->voxel_of_point.data() == entry.view.data)
         owner->indices.push_back(std::exchange(index->voxel_of_point, {}));
   }
