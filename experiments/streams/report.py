@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Prints the result of `rarefy stream --json` as a table. usage: report.py RESULT.json"""
+"""Prints the result of `rarefy stream --json` as a table; keeps the figures without this machine's paths.
+
+usage: report.py RESULT.json KEPT.json
+"""
 
 import json
 import sys
@@ -8,6 +11,10 @@ import sys
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         r = json.load(file)
+    r.pop("report", None)
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        json.dump(r, file, indent=2)
+        file.write("\n")
     memory = r["memory_mb"]
     growth = memory["second_half"] - memory["second_quarter"]
     print("# Streams\n")
