@@ -24,6 +24,10 @@ void check_shape(const char* what, std::int64_t rows, std::int64_t cols, std::in
 
 std::int64_t points_of(const Voxels& voxels) { return static_cast<std::int64_t>(voxels.voxel_of_point.size()); }
 
+std::int64_t voxels_of(const Voxels& voxels) {
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(voxels.point_begin.size()) - 1);
+}
+
 std::span<const std::int32_t> points_of_voxel(const Voxels& voxels, std::int64_t v) {
   const auto begin = static_cast<std::size_t>(voxels.point_begin[static_cast<std::size_t>(v)]);
   const auto end = static_cast<std::size_t>(voxels.point_begin[static_cast<std::size_t>(v) + 1]);
@@ -35,6 +39,10 @@ bool wins(float x, float best) { return x > best || (std::isnan(x) && !std::isna
 
 void reduce_voxel(std::span<const std::int32_t> points, Matrix<const float> x, Reduction reduction, float* y) {
   const auto cols = x.cols;
+  if (points.empty()) {  // of an index that is no voxelization
+    std::fill_n(y, cols, 0.0f);
+    return;
+  }
   std::copy_n(x.row(points[0]), cols, y);
   if (reduction == Reduction::first || points.size() == 1) return;
   for (const std::int32_t p : points.subspan(1)) {
@@ -54,6 +62,7 @@ void reduce_voxel(std::span<const std::int32_t> points, Matrix<const float> x, R
 void reduce_voxel_gradient(std::span<const std::int32_t> points, Matrix<const float> x, const float* gy,
                            Reduction reduction, Matrix<float> gx) {
   const auto cols = gx.cols;
+  if (points.empty()) return;
   if (reduction == Reduction::mean) {
     const auto count = static_cast<float>(points.size());
     for (const std::int32_t p : points) {
@@ -79,7 +88,7 @@ void reduce_voxel_gradient(std::span<const std::int32_t> points, Matrix<const fl
 void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor,
                       Matrix<float> y) {
   check_shape("features of the points", x.rows, x.cols, points_of(voxels), x.cols);
-  check_shape("features of the voxels", y.rows, y.cols, voxels.coords.rows(), x.cols);
+  check_shape("features of the voxels", y.rows, y.cols, voxels_of(voxels), x.cols);
   for_rows(executor, y.rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t v = begin; v < end; ++v) reduce_voxel(points_of_voxel(voxels, v), x, reduction, y.row(v));
   });
@@ -87,7 +96,7 @@ void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction red
 
 void reduce_to_voxels_gradient(const Voxels& voxels, Matrix<const float> x, Matrix<const float> y_gradient,
                                Reduction reduction, Executor& executor, Matrix<float> x_gradient) {
-  check_shape("the gradient of the voxels", y_gradient.rows, y_gradient.cols, voxels.coords.rows(), x_gradient.cols);
+  check_shape("the gradient of the voxels", y_gradient.rows, y_gradient.cols, voxels_of(voxels), x_gradient.cols);
   check_shape("the gradient of the points", x_gradient.rows, x_gradient.cols, points_of(voxels), x_gradient.cols);
   if (reduction == Reduction::max) {
     check_shape("features of the points", x.rows, x.cols, x_gradient.rows, x_gradient.cols);
@@ -124,11 +133,15 @@ void gather_rows_gradient(const Voxels& voxels, Matrix<const float> y_gradient, 
                           Matrix<float> x_gradient) {
   check_shape("the gradient of the gathered rows", y_gradient.rows, y_gradient.cols, points_of(voxels),
               x_gradient.cols);
-  check_shape("the gradient of the voxels", x_gradient.rows, x_gradient.cols, voxels.coords.rows(), x_gradient.cols);
+  check_shape("the gradient of the voxels", x_gradient.rows, x_gradient.cols, voxels_of(voxels), x_gradient.cols);
   for_rows(executor, x_gradient.rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t v = begin; v < end; ++v) {
       float* sum = x_gradient.row(v);
       const auto points = points_of_voxel(voxels, v);
+      if (points.empty()) {  // of an index that is no voxelization
+        std::fill_n(sum, x_gradient.cols, 0.0f);
+        continue;
+      }
       std::copy_n(y_gradient.row(points[0]), x_gradient.cols, sum);
       for (const std::int32_t p : points.subspan(1)) {
         const float* row = y_gradient.row(p);
