@@ -37,8 +37,8 @@ struct SymbolicSize {
 /// What is known of a value before anything runs.
 struct ValueType {
   ValueKind kind = ValueKind::features;
-  ValueId space = -1;                ///< features, index: the space of the rows; map: the input space; space: itself
-  ValueId target = -1;               ///< map: the output space; index: the space that is pointed into
+  ValueId space = -1;   ///< features, index: the space of the rows; map: the input space; space: itself
+  ValueId target = -1;  ///< map: output space; index: space that is pointed into; space of samples: that of their rows
   std::int64_t channels = 0;         ///< features: columns; map: kernel volume K
   Dtype dtype = Dtype::f32;          ///< features
   int dims = 0;                      ///< space: 1 to 4; 0 = rows without coordinates (points)

@@ -21,6 +21,9 @@ OpExample::Data random_point_data(std::string name, std::int64_t channels, std::
 /// returns the value that becomes output "y".
 std::vector<OpExample> sparse_examples(std::uint64_t seed,
                                        const std::function<ValueId(Builder&, ValueId x, Rng&)>& make);
+/// The same with two sparse inputs "x" and "other" of equal dimensions, which share some sites; each may be empty.
+std::vector<OpExample> two_input_examples(std::uint64_t seed,
+                                          const std::function<ValueId(Builder&, ValueId x, ValueId other, Rng&)>& make);
 /// The same with points input "points" (x, y, z, intensity).
 std::vector<OpExample> point_examples(std::uint64_t seed,
                                       const std::function<ValueId(Builder&, ValueId points, Rng&)>& make);

@@ -104,13 +104,13 @@ void Context::Impl::bind(const Inputs& inputs) {
   const Graph& g = graph();
   const auto& pipeline = compiled().model.pipeline();
   for (const auto& [name, unused] : inputs) {
+    const auto is_named = [&, &wanted = name](std::int32_t n) {
+      return g.nodes()[static_cast<std::size_t>(n)].name == wanted;
+    };
+    if (std::any_of(g.inputs().begin(), g.inputs().end(), is_named)) continue;
     std::vector<std::string> known;
-    bool found = false;
-    for (const std::int32_t n : g.inputs()) {
-      found = found || g.nodes()[static_cast<std::size_t>(n)].name == name;
-      if (!found) known.push_back(g.nodes()[static_cast<std::size_t>(n)].name);
-    }
-    RAREFY_CHECK(found, UsageError, "the model has no input '{}'{}", name, did_you_mean(name, known));
+    for (const std::int32_t n : g.inputs()) known.push_back(g.nodes()[static_cast<std::size_t>(n)].name);
+    fail<UsageError>("the model has no input '{}'{}", name, did_you_mean(name, known));
   }
   statistics.intensity_missing = false;
   statistics.points = 0;
@@ -270,6 +270,8 @@ const Outputs& Context::run(const Inputs& inputs, const RunOptions& options) {
     }
     c.run_step(step);
     if (c.profile[step].kind == "voxelize") c.check_points(options.strict);
+    // A space that features decided: what its layers take is known only now.
+    if (geometry_done && c.profile[step].kind != "network") c.check_memory(memory_bytes());
   }
   s.voxels = 0;
   for (const auto& [value, rows] : s.sizes) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "graph/geometry_part.h"
 #include "runtime/plan_impl.h"
 
 namespace rarefy::runtime {
@@ -95,6 +96,7 @@ struct Fuser {
 
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse) {
   Fuser fuser(graph, weights);
+  const std::vector<bool> ahead = geometry_part(graph);
   std::vector<Step> geometry, rest;
   for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
     if (fuser.taken[n] != 0) continue;
@@ -114,7 +116,7 @@ std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fu
     if (fuse && step.op->fuses) fuser.extend(step);
     for (const ValueId v : node.outputs) fuser.ready[static_cast<std::size_t>(v)] = step.node;
     fuser.ready[static_cast<std::size_t>(step.result)] = step.node;
-    (op.geometry ? geometry : rest).push_back(std::move(step));
+    (ahead[n] ? geometry : rest).push_back(std::move(step));
   }
   geometry.insert(geometry.end(), std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
   return geometry;

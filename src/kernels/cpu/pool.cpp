@@ -81,7 +81,8 @@ void pool_gradient(cpu::Isa isa, Matrix<const float> y_gradient, const KernelMap
   check_shapes(adjoint, y_gradient, x_gradient);
   const ChannelwiseKernels& kernels = channelwise_cpu::channelwise_kernels(isa);
   if (pooling == Pooling::max) {
-    RAREFY_CHECK(winner != nullptr, UsageError, "the gradient of a maximum needs to know where it was: keep `winner`");
+    RAREFY_CHECK(winner != nullptr || y_gradient.empty(), UsageError,
+                 "the gradient of a maximum needs to know where it was: keep `winner`");
     const auto pass = [&](PoolJob& job, std::int64_t k) {
       job.winner = const_cast<std::int32_t*>(winner);
       job.offset = static_cast<std::int32_t>(order == WeightOrder::transposed_flipped ? map.volume - 1 - k : k);

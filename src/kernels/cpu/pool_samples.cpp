@@ -114,7 +114,8 @@ void pool_samples_gradient(Matrix<const float> y_gradient, std::span<const std::
     return;
   }
   check_shapes(x_gradient, begin, y_gradient);
-  RAREFY_CHECK(winner != nullptr, UsageError, "the gradient of a maximum needs to know where it was: keep `winner`");
+  RAREFY_CHECK(winner != nullptr || y_gradient.empty(), UsageError,
+               "the gradient of a maximum needs to know where it was: keep `winner`");
   executor.parallel_for(parts_of(x_gradient.rows), [&](std::int64_t part, int) {
     for (std::int64_t r = part * kPartRows; r < std::min((part + 1) * kPartRows, x_gradient.rows); ++r)
       std::fill_n(x_gradient.row(r), x_gradient.cols, 0.0f);

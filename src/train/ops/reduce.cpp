@@ -19,7 +19,7 @@ TrainOp reduce() {
     const Voxels* voxels = &args.batch->index(args.node.inputs[1]);
     const Reduction reduction = reduction_of(args.node.text("reduction"));
     const at::Tensor x = with_unit_columns(args.input(0));
-    at::Tensor y = empty_matrix(voxels->coords.rows(), x.size(1));
+    at::Tensor y = empty_matrix(static_cast<std::int64_t>(voxels->point_begin.size()) - 1, x.size(1));
     reduce_to_voxels(*voxels, matrix(x), reduction, args.executor, matrix(y));
     Executor* executor = &args.executor;
     return differentiable(
