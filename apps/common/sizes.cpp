@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "graph/geometry_part.h"
 #include "runtime/op.h"
 
 namespace rarefy::cli {
@@ -15,6 +16,12 @@ MeasuredSizes measure_sizes(const Model& model, const Scan& scan, int threads) {
       UnsupportedError,
       "this graph does not take the points of one scan; multiply-adds of it need --voxels, or `rarefy run`");
   const Node& node = graph.nodes()[static_cast<std::size_t>(graph.inputs()[0])];
+  const std::vector<bool> ahead = geometry_part(graph);
+  for (std::size_t n = 0; n < ahead.size(); ++n)
+    for (const ValueId v : graph.nodes()[n].outputs)
+      RAREFY_CHECK(ahead[n] || graph.type(v).kind == ValueKind::features, UnsupportedError,
+                   "the sites of '{}' depend on features, not on the scan alone: how many there are shows `rarefy run`",
+                   graph.nodes()[n].name);
   const auto executor = make_thread_pool(threads);
   runtime::GeometryRunner runner(graph);
   runtime::GeometryValues values;
@@ -79,8 +86,9 @@ Sizes sizes_of_levels(const Graph& graph, LevelSizes& levels) {
     const auto id = static_cast<ValueId>(v);
     const ValueType& type = graph.type(id);
     if (type.kind == ValueKind::space)
-      sizes[id] = type.dims > 0 ? levels.voxels[level_of(type)]
-                                : std::llround(kPointRatio * static_cast<double>(levels.voxels[0]));
+      sizes[id] = type.target >= 0 ? 1  // samples
+                  : type.dims > 0  ? levels.voxels[level_of(type)]
+                                   : std::llround(kPointRatio * static_cast<double>(levels.voxels[0]));
     if (type.kind != ValueKind::map) continue;
     const std::size_t from = level_of(graph.type(type.space)), to = level_of(graph.type(type.target));
     RAREFY_CHECK(type.channels == 1 || (from == to && type.channels == 27) || (from != to && type.channels == 8),

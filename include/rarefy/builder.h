@@ -22,9 +22,20 @@ struct ConvOptions {
   std::vector<std::int64_t> dilation = {1};
   std::vector<std::int64_t> padding = {0};  ///< padded rule only
   Rule rule = Rule::block;
+  /// Not empty: the kernel is this list of offsets, one number per axis each, in units of the input's stride times
+  /// dilation, and `kernel` means nothing. Weights are in the order of the list. cross_offsets() makes one.
+  std::vector<std::vector<std::int64_t>> offsets = {};
+  std::int64_t groups = 1;  ///< divides input and output channels; as many as both: a depthwise convolution
   bool bias = false;
   std::string name = {};
 };
+
+/// Offsets of a kernel in the form of a cross: the centre, and `reach` sites in both directions along each axis, in
+/// lexicographic order. @throws UsageError unless 1 <= dims <= 4 and reach >= 1.
+RAREFY_API std::vector<std::vector<std::int64_t>> cross_offsets(int dims, std::int64_t reach = 1);
+
+/// Which sites features of different spaces are brought to: those of any of them, or those of all.
+enum class Sites : std::uint8_t { united, common };
 
 /// Options of voxelization; see Pipeline (model.h).
 struct VoxelOptions {
@@ -90,8 +101,42 @@ class RAREFY_API Builder : public GraphBuilder {
   ValueId conv_transposed(ValueId x, ValueId like, const ConvOptions& options);
   /// Creates all sites that the kernel reaches from x's.
   ValueId conv_generative(ValueId x, const ConvOptions& options);
-  /// Convolution from x's space to the space of `like` (any coordinates of the caller's).
+  /// Convolution from x's space to the space of `like`: any coordinates of the caller's (a second sparse input), or
+  /// those of another layer, at the stride of x's space or a multiple. To a finer space: conv_transposed.
   ValueId conv_to(ValueId x, ValueId like, const ConvOptions& options);
+  /// As conv, but each channel meets only itself: options.channels and options.groups mean nothing. The same as conv
+  /// with as many groups as input and output channels.
+  ValueId depthwise_conv(ValueId x, const ConvOptions& options);
+
+  /// Maximum ("max"), "mean" or "sum" over the sites that the kernel reaches; the kernel options are those of conv, so
+  /// that stride 1 keeps the space and others make a coarser one. Empty sites take no part.
+  ValueId pool(ValueId x, std::string reduction, const ConvOptions& options);
+  /// Back from a pooling (or strided convolution) with these options: each row of `like`'s space takes the mean (or
+  /// "sum", "max") of the coarse rows that read it. With kernel = stride: its only one, nearest-neighbour up-sampling.
+  ValueId unpool(ValueId x, ValueId like, const ConvOptions& options, std::string reduction = "mean");
+  /// The same over all rows of each sample: one row per sample.
+  ValueId global_pool(ValueId x, std::string reduction = "mean");
+  /// Features of samples on every row of their sample in `like`'s space.
+  ValueId broadcast(ValueId x, ValueId like);
+
+  /// The values over one space: the union of their sites (rows that a value lacks are zero) or the intersection. What
+  /// lives on one space already is left alone. @throws ShapeError when strides or dimensions differ.
+  std::vector<ValueId> align(std::vector<ValueId> values, Sites sites);
+  /// Sum, product and concatenation of features over different spaces.
+  ValueId add_aligned(std::vector<ValueId> values, Sites sites = Sites::united);
+  ValueId multiply_aligned(std::vector<ValueId> values, Sites sites = Sites::common);
+  ValueId concat_aligned(std::vector<ValueId> values, Sites sites = Sites::united);
+
+  /// What select makes.
+  struct Selected {
+    ValueId space;        ///< of the rows that stay
+    ValueId row_of_kept;  ///< index: gather(x, row_of_kept) are the features of the rows that stay
+    ValueId kept_of_row;  ///< index: gather(kept, kept_of_row, fill) puts them back in their places
+  };
+  /// The rows whose score (one channel, float32 or uint8) is above the threshold.
+  Selected select(ValueId scores, double threshold = 0.0);
+  /// Features of the rows of x whose score is above the threshold, over a space of their own.
+  ValueId prune(ValueId x, ValueId scores, double threshold = 0.0);
 
   /// A dense image of sparse features: a sparse tensor over every site of the box; cells along the axes that it lacks
   /// become channels, c * Z + z.
@@ -115,6 +160,11 @@ class RAREFY_API Builder : public GraphBuilder {
   ValueId argmax(ValueId x);
   /// Space of a features value.
   ValueId space_of(ValueId x) const { return type(x).space; }
+
+ private:
+  /// Map of a layer over x: of the space onto itself, or to a coarser one when strided.
+  ValueId window(ValueId x, const ConvOptions& options);
+  ValueId convolve(ValueId x, ValueId map, const ConvOptions& options);
 };
 
 }  // namespace rarefy

@@ -40,7 +40,8 @@ struct ValueType {
   ValueKind kind = ValueKind::features;
   /// features, index, interpolation: the space of the rows; map: the input space; space: itself
   ValueId space = -1;
-  ValueId target = -1;               ///< map: the output space; index, interpolation: the space that is pointed into
+  /// map: the output space; index, interpolation: the space that is pointed into; space of samples: that of their rows
+  ValueId target = -1;
   std::int64_t channels = 0;         ///< features: columns; map: kernel volume K; interpolation: corners, 2^dims
   Dtype dtype = Dtype::f32;          ///< features
   int dims = 0;                      ///< space: 1 to 4; 0 = rows without coordinates (points)

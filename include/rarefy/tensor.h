@@ -82,6 +82,10 @@ struct Matrix {
   T* row(std::int64_t r) const { return data + r * row_stride; }
   T& operator()(std::int64_t r, std::int64_t c) const { return data[r * row_stride + c]; }
   bool empty() const { return rows == 0 || cols == 0; }
+  /// Columns [first, first + count) of all rows, in place.
+  Matrix columns(std::int64_t first, std::int64_t count) const {
+    return {data == nullptr ? nullptr : data + first, rows, count, row_stride};
+  }
 };
 
 /// Untyped view of a row-major matrix; `row_stride` counts elements. A vector is a matrix of one column.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "sparse/coords.h"
 
 namespace rarefy {
 namespace {
@@ -12,18 +13,40 @@ bool all_equal(const std::vector<std::int64_t>& values, std::int64_t value) {
 }
 
 Attributes kernel_attributes(const ConvOptions& o) {
-  return {{"kernel", o.kernel},
+  std::vector<std::int64_t> offsets;
+  for (const auto& offset : o.offsets) {
+    RAREFY_CHECK(offset.size() == o.offsets[0].size(), UsageError,
+                 "kernel offsets must have one number per axis: one has {}, another {}", o.offsets[0].size(),
+                 offset.size());
+    offsets.insert(offsets.end(), offset.begin(), offset.end());
+  }
+  return {{"kernel", o.offsets.empty() ? o.kernel : std::vector<std::int64_t>{1}},
           {"stride", o.stride},
           {"dilation", o.dilation},
           {"padding", o.padding},
-          {"rule", std::string(o.rule == Rule::block ? "block" : "padded")}};
+          {"rule", std::string(o.rule == Rule::block ? "block" : "padded")},
+          {"offsets", std::move(offsets)}};
 }
 
-Attributes conv_attributes(const ConvOptions& o) {
-  return {{"channels", o.channels}, {"bias", static_cast<std::int64_t>(o.bias ? 1 : 0)}};
-}
+std::int64_t flag(bool value) { return value ? 1 : 0; }
 
 }  // namespace
+
+std::vector<std::vector<std::int64_t>> cross_offsets(int dims, std::int64_t reach) {
+  RAREFY_CHECK(dims >= 1 && dims <= kMaxDims && reach >= 1, UsageError,
+               "a cross has 1 to {} axes and a reach of at least 1, got {} and {}", kMaxDims, dims, reach);
+  std::vector<std::vector<std::int64_t>> offsets{std::vector<std::int64_t>(static_cast<std::size_t>(dims), 0)};
+  for (int a = 0; a < dims; ++a) {
+    for (std::int64_t d = 1; d <= reach; ++d) {
+      for (const std::int64_t step : {-d, d}) {
+        offsets.emplace_back(static_cast<std::size_t>(dims), 0);
+        offsets.back()[static_cast<std::size_t>(a)] = step;
+      }
+    }
+  }
+  std::sort(offsets.begin(), offsets.end());
+  return offsets;
+}
 
 ValueId Builder::points(std::int64_t channels, std::string name) {
   return add("input_points", {}, {{"channels", channels}}, std::move(name))[1];
@@ -74,33 +97,104 @@ ValueId Builder::point_to_voxel(ValueId x, ValueId space) {
   return space == space_of(x) ? x : reduce(x, locate(space_of(x), space), "mean");
 }
 
+ValueId Builder::convolve(ValueId x, ValueId map, const ConvOptions& o) {
+  if (o.groups == 1) return add("sparse_conv", {x, map}, {{"channels", o.channels}, {"bias", flag(o.bias)}}, o.name)[0];
+  if (o.groups == o.channels && o.groups == type(x).channels)
+    return add("depthwise_conv", {x, map}, {{"bias", flag(o.bias)}}, o.name)[0];
+  return add("grouped_conv", {x, map}, {{"channels", o.channels}, {"groups", o.groups}, {"bias", flag(o.bias)}},
+             o.name)[0];
+}
+
 ValueId Builder::conv(ValueId x, const ConvOptions& o) {
+  const bool pointwise =
+      all_equal(o.kernel, 1) && o.offsets.empty() && all_equal(o.stride, 1) && all_equal(o.padding, 0);
+  if (pointwise && o.groups == 1) return linear(x, o.channels, o.bias, o.name);
+  return convolve(x, window(x, o), o);
+}
+
+ValueId Builder::depthwise_conv(ValueId x, const ConvOptions& o) {
+  return add("depthwise_conv", {x, window(x, o)}, {{"bias", flag(o.bias)}}, o.name)[0];
+}
+
+ValueId Builder::window(ValueId x, const ConvOptions& o) {
   const ValueId from = space_of(x);
-  const bool strided = !all_equal(o.stride, 1);
-  if (all_equal(o.kernel, 1) && !strided && all_equal(o.padding, 0)) return linear(x, o.channels, o.bias, o.name);
   const Attributes kernel = kernel_attributes(o);
-  const ValueId to = strided ? add("downsample", {from}, kernel)[0] : from;
-  const ValueId map = add("kernel_map", {from, to}, kernel)[0];
-  return add("sparse_conv", {x, map}, conv_attributes(o), o.name)[0];
+  const ValueId to = all_equal(o.stride, 1) ? from : add("downsample", {from}, kernel)[0];
+  return add("kernel_map", {from, to}, kernel)[0];
 }
 
 ValueId Builder::conv_transposed(ValueId x, ValueId like, const ConvOptions& o) {
   const ValueId forward = add("kernel_map", {space_of(like), space_of(x)}, kernel_attributes(o))[0];
-  const ValueId map = add("transpose_map", {forward})[0];
-  return add("sparse_conv", {x, map}, conv_attributes(o), o.name)[0];
+  return convolve(x, add("transpose_map", {forward})[0], o);
 }
 
 ValueId Builder::conv_generative(ValueId x, const ConvOptions& o) {
   const Attributes kernel = kernel_attributes(o);
   const ValueId fine = add("generate", {space_of(x)}, kernel)[0];
   const ValueId forward = add("kernel_map", {fine, space_of(x)}, kernel)[0];
-  const ValueId map = add("transpose_map", {forward})[0];
-  return add("sparse_conv", {x, map}, conv_attributes(o), o.name)[0];
+  return convolve(x, add("transpose_map", {forward})[0], o);
 }
 
 ValueId Builder::conv_to(ValueId x, ValueId like, const ConvOptions& o) {
-  const ValueId map = add("kernel_map", {space_of(x), space_of(like)}, kernel_attributes(o))[0];
-  return add("sparse_conv", {x, map}, conv_attributes(o), o.name)[0];
+  return convolve(x, add("kernel_map", {space_of(x), space_of(like)}, kernel_attributes(o))[0], o);
+}
+
+ValueId Builder::pool(ValueId x, std::string reduction, const ConvOptions& o) {
+  return add("pool", {x, window(x, o)}, {{"reduction", std::move(reduction)}}, o.name)[0];
+}
+
+ValueId Builder::unpool(ValueId x, ValueId like, const ConvOptions& o, std::string reduction) {
+  const ValueId forward = add("kernel_map", {space_of(like), space_of(x)}, kernel_attributes(o))[0];
+  const ValueId map = add("transpose_map", {forward})[0];
+  return add("pool", {x, map}, {{"reduction", std::move(reduction)}}, o.name)[0];
+}
+
+ValueId Builder::global_pool(ValueId x, std::string reduction) {
+  const ValueId samples = add("samples", {space_of(x)})[0];
+  return add("global_pool", {x, samples}, {{"reduction", std::move(reduction)}})[0];
+}
+
+ValueId Builder::broadcast(ValueId x, ValueId like) { return add("broadcast", {x, space_of(like)})[0]; }
+
+std::vector<ValueId> Builder::align(std::vector<ValueId> values, Sites sites) {
+  RAREFY_CHECK(!values.empty(), UsageError, "there are no values to bring to one space");
+  const char* op = sites == Sites::united ? "site_union" : "site_intersection";
+  ValueId space = space_of(values[0]);
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    if (space_of(values[i]) == space) continue;
+    const auto joined = add(op, {space, space_of(values[i])});
+    for (std::size_t before = 0; before < i; ++before) values[before] = gather(values[before], joined[1]);
+    values[i] = gather(values[i], joined[2]);
+    space = joined[0];
+  }
+  return values;
+}
+
+ValueId Builder::add_aligned(std::vector<ValueId> values, Sites sites) {
+  values = align(std::move(values), sites);
+  ValueId sum = values[0];
+  for (std::size_t i = 1; i < values.size(); ++i) sum = add_values(sum, values[i]);
+  return sum;
+}
+
+ValueId Builder::multiply_aligned(std::vector<ValueId> values, Sites sites) {
+  values = align(std::move(values), sites);
+  ValueId product = values[0];
+  for (std::size_t i = 1; i < values.size(); ++i) product = add("mul", {product, values[i]})[0];
+  return product;
+}
+
+ValueId Builder::concat_aligned(std::vector<ValueId> values, Sites sites) {
+  return concat(align(std::move(values), sites));
+}
+
+Builder::Selected Builder::select(ValueId scores, double threshold) {
+  const auto outputs = add("select", {scores, space_of(scores)}, {{"threshold", threshold}});
+  return {outputs[0], outputs[1], outputs[2]};
+}
+
+ValueId Builder::prune(ValueId x, ValueId scores, double threshold) {
+  return gather(x, select(scores, threshold).row_of_kept);
 }
 
 ValueId Builder::to_dense(ValueId x, const DenseOptions& o) {
@@ -120,8 +214,7 @@ ValueId Builder::from_dense(ValueId image, ValueId space, const DenseOptions& o)
 }
 
 ValueId Builder::linear(ValueId x, std::int64_t channels, bool bias, std::string name) {
-  return add("linear", {x}, {{"channels", channels}, {"bias", static_cast<std::int64_t>(bias ? 1 : 0)}},
-             std::move(name))[0];
+  return add("linear", {x}, {{"channels", channels}, {"bias", flag(bias)}}, std::move(name))[0];
 }
 
 ValueId Builder::batch_norm(ValueId x, double epsilon, double momentum, std::string name) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace rarefy {
 namespace {
@@ -75,6 +76,28 @@ std::vector<OpExample> sparse_examples(std::uint64_t seed,
     example.graph = builder.build();
     example.weights = random_weights(example.graph, seed);
     example.inputs = {random_sparse_data("x", dims, 1, channels, rows, rng.integer(1, 3), rng.fork(1))};
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+std::vector<OpExample> two_input_examples(std::uint64_t seed,
+                                          const std::function<ValueId(Builder&, ValueId, ValueId, Rng&)>& make) {
+  std::vector<OpExample> examples;
+  const std::pair<std::int64_t, std::int64_t> sizes[] = {{40, 60}, {300, 200}, {1, 0}, {0, 30}, {0, 0}};
+  for (const auto& [rows, others] : sizes) {
+    Rng rng(seed, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(others));
+    const int dims = static_cast<int>(rng.integer(1, 4));
+    const std::int64_t channels = rng.integer(1, 9), other_channels = rng.integer(1, 9);
+    Builder builder;
+    const ValueId x = builder.sparse_input(channels, dims);
+    const ValueId other = builder.sparse_input(other_channels, dims, {1}, "other");
+    builder.output("y", make(builder, x, other, rng));
+    OpExample example;
+    example.graph = builder.build();
+    example.weights = random_weights(example.graph, seed);
+    example.inputs = {random_sparse_data("x", dims, 1, channels, rows, rng.integer(1, 3), rng.fork(1)),
+                      random_sparse_data("other", dims, 1, other_channels, others, rng.integer(1, 3), rng.fork(2))};
     examples.push_back(std::move(example));
   }
   return examples;

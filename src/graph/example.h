@@ -24,6 +24,9 @@ DenseOptions random_box(int dims, std::int64_t stride, Rng& rng);
 /// returns the value that becomes output "y".
 std::vector<OpExample> sparse_examples(std::uint64_t seed,
                                        const std::function<ValueId(Builder&, ValueId x, Rng&)>& make);
+/// The same with two sparse inputs "x" and "other" of equal dimensions, which share some sites; each may be empty.
+std::vector<OpExample> two_input_examples(std::uint64_t seed,
+                                          const std::function<ValueId(Builder&, ValueId x, ValueId other, Rng&)>& make);
 /// The same with points input "points" (x, y, z, intensity).
 std::vector<OpExample> point_examples(std::uint64_t seed,
                                       const std::function<ValueId(Builder&, ValueId points, Rng&)>& make);

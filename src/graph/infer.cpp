@@ -49,6 +49,15 @@ void require_weight_bits(const Node& node) {
                "node '{}' ({}): weight_bits is {}, expected 0 (as they are) or 2 to 8", node.name, node.op, bits);
 }
 
+const ValueType& require_samples(const InferArgs& args, std::size_t i) {
+  const ValueType& type = require_kind(args, i, ValueKind::space);
+  RAREFY_CHECK(
+      type.target >= 0, ShapeError,
+      "node '{}' ({}): input {} must be a space of samples, as the op 'samples' makes it, but {} makes another",
+      args.node.name, args.node.op, i, args.producers[i]);
+  return type;
+}
+
 std::vector<AttributeSpec> kernel_attributes() {
   using List = std::vector<std::int64_t>;
   return {
@@ -56,7 +65,8 @@ std::vector<AttributeSpec> kernel_attributes() {
       {"stride", List{1}, "stride per axis"},
       {"dilation", List{1}, "distance between kernel offsets"},
       {"padding", List{0}, "padded rule only"},
-      {"rule", std::string("block"), "\"block\" (as MinkowskiEngine) or \"padded\" (as spconv and dense convolution)"}};
+      {"rule", std::string("block"), "\"block\" (as MinkowskiEngine) or \"padded\" (as spconv and dense convolution)"},
+      {"offsets", List{}, "not empty: the kernel is this list, one number per axis each, instead of the box `kernel`"}};
 }
 
 Extent to_extent(const std::vector<std::int64_t>& values, std::int32_t fill) {
@@ -95,6 +105,7 @@ KernelShape kernel_shape(const Node& node, int dims) {
   RAREFY_CHECK(rule == "block" || rule == "padded", ShapeError,
                "node '{}' ({}): rule is '{}', known are 'block' and 'padded'", node.name, node.op, rule);
   kernel.rule = rule == "block" ? CoordinateRule::block : CoordinateRule::padded;
+  kernel.offsets = node.integers("offsets");
   return kernel;
 }
 

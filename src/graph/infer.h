@@ -17,13 +17,15 @@ const ValueType& require_kind(const InferArgs& args, std::size_t i, ValueKind ki
 const ValueType& require_features(const InferArgs& args, std::size_t i);
 /// @throws ShapeError naming both spaces when features `i` do not live on `space`.
 void require_space(const InferArgs& args, std::size_t i, ValueId space, std::string_view what);
+/// A space that `samples` made. @throws ShapeError.
+const ValueType& require_samples(const InferArgs& args, std::size_t i);
 
 /// The attribute weight_bits: 0 or 2 to 8. @throws ShapeError.
 void require_weight_bits(const Node& node);
 
 /// The kernel attributes that downsample, generate and kernel_map share, with their defaults.
 std::vector<AttributeSpec> kernel_attributes();
-/// The attributes of a node as a KernelShape of `dims` axes (one number stands for all axes).
+/// The attributes of a node as a KernelShape of `dims` axes (one number stands for all axes). It refers to the node.
 /// @throws ShapeError for a wrong number of entries or a value out of range.
 KernelShape kernel_shape(const Node& node, int dims);
 

@@ -22,6 +22,7 @@ std::string text(const Attribute& attribute) {
 std::string text(const ValueType& type) {
   switch (type.kind) {
     case ValueKind::space:
+      if (type.target >= 0) return fmt::format("samples of %{}", type.target);
       return type.dims == 0 ? "points" : fmt::format("{}-d sites, stride {}", type.dims, fmt::join(type.stride, "x"));
     case ValueKind::map:
       return fmt::format("map %{} -> %{}, {} offsets", type.space, type.target, type.channels);

@@ -67,6 +67,7 @@ struct Context::Impl {
 
   std::int64_t feature_bytes(const Geometry::Impl& g, std::size_t buffer) const;
   void check_memory(const Geometry::Impl& g, std::int64_t held) const;
+  std::int64_t held() const;
   void place_features(const Step& step, Geometry::Impl& g);
   void run_network(Geometry::Impl& g, const RunOptions& options);
   void fill_outputs(const Geometry::Impl& g, std::vector<Outputs::Entry>& entries);
@@ -129,6 +130,8 @@ void Context::Impl::run_network(Geometry::Impl& g, const RunOptions& options) {
     runtime::check_stop(options, profile[s].name);
     place_features(p.steps[s], g);
     runtime::run_step({p, g.values, g.features, executor.get(), scratch, statistics}, s, profile[s]);
+    // A space that features decided: what its layers take is known only now.
+    if (profile[s].kind != "network") check_memory(g, held());
   }
   statistics.voxels = runtime::finest_voxels(graph(), statistics.sizes);
 }
@@ -220,11 +223,13 @@ std::shared_ptr<void> Context::release_outputs() {
 const RunStatistics& Context::statistics() const { return impl_->statistics; }
 const std::vector<StepProfile>& Context::profile() const { return impl_->profile; }
 
-std::int64_t Context::memory_bytes() const {
-  std::int64_t bytes = impl_->own.memory_bytes() + static_cast<std::int64_t>(impl_->scratch.capacity());
-  for (const AlignedBuffer& b : impl_->buffers) bytes += static_cast<std::int64_t>(b.capacity());
+std::int64_t Context::Impl::held() const {
+  std::int64_t bytes = own.memory_bytes() + static_cast<std::int64_t>(scratch.capacity());
+  for (const AlignedBuffer& b : buffers) bytes += static_cast<std::int64_t>(b.capacity());
   return bytes;
 }
+
+std::int64_t Context::memory_bytes() const { return impl_->held(); }
 
 Session::Session(const Model& model, const SessionOptions& options)
     : plan_(Plan::compile(model, options.plan)),

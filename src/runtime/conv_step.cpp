@@ -46,6 +46,24 @@ Affine affine_of(const PrepareArgs& args, std::int64_t channels) {
 
 }  // namespace
 
+FoldedWeights fold_batch_norm(const PrepareArgs& args) {
+  const Tensor weight = args.weights.resolve(args.node.parameters[0]);
+  Affine affine = affine_of(args, weight.shape().back());
+  FoldedWeights folded{{weight.as<float>().begin(), weight.as<float>().end()}, std::move(affine.bias)};
+  for (std::size_t i = 0; i < folded.values.size(); ++i)
+    folded.values[i] = static_cast<float>(folded.values[i] * affine.factor[i % affine.factor.size()]);
+  return folded;
+}
+
+ConvEpilogue epilogue_of(const RunArgs& args, const std::vector<float>& bias) {
+  ConvEpilogue epilogue;
+  if (!bias.empty()) epilogue.bias = bias.data();
+  if (args.fusion->residual >= 0) epilogue.residual = args.view(args.fusion->residual).matrix<const float>();
+  epilogue.activation = args.fusion->activation;
+  epilogue.slope = args.fusion->slope;
+  return epilogue;
+}
+
 std::any prepare_conv(const PrepareArgs& args) {
   const Tensor weight = args.weights.resolve(args.node.parameters[0]);
   const auto& shape = weight.shape();
@@ -105,12 +123,7 @@ void run_integers(const RunArgs& args, const ConvState& state, const KernelMap* 
 void run_conv(const RunArgs& args, const KernelMap* map) {
   const auto& state = *std::any_cast<const std::shared_ptr<ConvState>&>(*args.state);
   if (state.int_weights.variant != nullptr) return run_integers(args, state, map);
-  ConvEpilogue epilogue;
-  if (!state.bias.empty()) epilogue.bias = state.bias.data();
-  if (args.fusion->residual >= 0) epilogue.residual = args.view(args.fusion->residual).matrix<const float>();
-  epilogue.activation = args.fusion->activation;
-  epilogue.slope = args.fusion->slope;
-  conv_forward(args.input(0), state.weights, map, epilogue, *args.executor, args.output(0));
+  conv_forward(args.input(0), state.weights, map, epilogue_of(args, state.bias), *args.executor, args.output(0));
   if (state.result) round_rows(args.output(0), *state.result, *args.executor, args.output(0));
   *args.variant = name(*state.weights.variant);
 }

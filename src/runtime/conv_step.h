@@ -1,8 +1,18 @@
 #pragma once
-/// What sparse_conv and linear share at run time: packed weights with a folded batch norm, and the fused epilogue.
+/// What convolutions and linear layers share at run time: weights with a folded batch norm, and the fused epilogue.
 #include "runtime/op.h"
 
 namespace rarefy::runtime {
+
+/// Weights of a convolution, whose last axis is C_out, with the fused batch norm folded into them.
+struct FoldedWeights {
+  std::vector<float> values;
+  std::vector<float> bias;  ///< [C_out], or empty: none
+};
+FoldedWeights fold_batch_norm(const PrepareArgs& args);
+
+/// Bias (empty: none), fused residual and activation of the step.
+ConvEpilogue epilogue_of(const RunArgs& args, const std::vector<float>& bias);
 
 /// Packs the node's weight [K, C_in, C_out] (or [C_in, C_out]) with the fused batch norm folded into it.
 std::any prepare_conv(const PrepareArgs& args);

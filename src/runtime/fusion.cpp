@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "graph/geometry_part.h"
 #include "runtime/plan_impl.h"
 
 namespace rarefy::runtime {
@@ -12,7 +13,6 @@ struct Fuser {
   std::vector<char> is_output;
   std::vector<char> taken;          ///< nodes that became part of a step
   std::vector<std::int32_t> ready;  ///< node index at which a value exists; -1 = not yet decided
-  std::vector<char> ahead;          ///< values that depend on coordinates only, and inputs
 
   Fuser(const Graph& g, const Weights& w)
       : graph(g),
@@ -20,8 +20,7 @@ struct Fuser {
         readers(g.values().size()),
         is_output(g.values().size(), 0),
         taken(g.nodes().size(), 0),
-        ready(g.values().size(), -1),
-        ahead(g.values().size(), 0) {
+        ready(g.values().size(), -1) {
     for (std::size_t n = 0; n < g.nodes().size(); ++n)
       for (const ValueId input : g.nodes()[n].inputs)
         readers[static_cast<std::size_t>(input)].push_back(static_cast<std::int32_t>(n));
@@ -81,16 +80,6 @@ struct Fuser {
     return take_batch_norm(step, n) || take_add(step, n) || take_activation(step, n);
   }
 
-  /// Called in topological order. Made features may not: they have no memory before the network's part of a run.
-  bool may_run_ahead(const Node& node, const OpDef& op) {
-    const auto known = [this](ValueId v) { return ahead[static_cast<std::size_t>(v)] != 0; };
-    const auto is_features = [this](ValueId v) { return graph.type(v).kind == ValueKind::features; };
-    if (!op.geometry || !std::all_of(node.inputs.begin(), node.inputs.end(), known)) return false;
-    if (!op.is_input && std::any_of(node.outputs.begin(), node.outputs.end(), is_features)) return false;
-    for (const ValueId v : node.outputs) ahead[static_cast<std::size_t>(v)] = 1;
-    return true;
-  }
-
   void extend(Step& step) {
     while (step.fusion.quantize == nullptr) {
       const std::int32_t n = sole_reader(step.result);
@@ -113,12 +102,12 @@ std::string kind_of(const Graph& graph, const Node& node, const RuntimeOp& op) {
 
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse) {
   Fuser fuser(graph, weights);
+  const std::vector<bool> ahead = geometry_part(graph);
   std::vector<Step> geometry, rest;
   for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
     if (fuser.taken[n] != 0) continue;
     const Node& node = graph.nodes()[n];
     const OpDef& op = graph.ops().at(node.op);
-    const bool ahead = fuser.may_run_ahead(node, op);
     if (op.is_input) {
       for (const ValueId v : node.outputs) fuser.ready[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(n);
       continue;
@@ -127,7 +116,7 @@ std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fu
     step.node = static_cast<std::int32_t>(n);
     step.op = &runtime_op(node.op);
     step.label = node.op;
-    step.ahead = ahead;
+    step.ahead = ahead[n];
     step.kind = kind_of(graph, node, *step.op);
     step.result = node.outputs.empty() ? -1 : node.outputs[0];
     for (const ValueId input : node.inputs)
@@ -135,7 +124,7 @@ std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fu
     if (fuse && step.op->fuses) fuser.extend(step);
     for (const ValueId v : node.outputs) fuser.ready[static_cast<std::size_t>(v)] = step.node;
     fuser.ready[static_cast<std::size_t>(step.result)] = step.node;
-    (ahead ? geometry : rest).push_back(std::move(step));
+    (ahead[n] ? geometry : rest).push_back(std::move(step));
   }
   geometry.insert(geometry.end(), std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
   return geometry;

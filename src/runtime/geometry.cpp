@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "graph/geometry_part.h"
 #include "runtime/op.h"
 
 namespace rarefy::runtime {
@@ -143,10 +144,9 @@ void bind_input(const Graph& graph, const Node& node, const Input& input, const 
 }
 
 GeometryRunner::GeometryRunner(const Graph& graph) : graph_(graph) {
-  for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
-    const OpDef& op = graph.ops().at(graph.nodes()[n].op);
-    if (op.geometry && !op.is_input) nodes_.push_back(static_cast<std::int32_t>(n));
-  }
+  const std::vector<bool> ahead = geometry_part(graph);
+  for (std::size_t n = 0; n < graph.nodes().size(); ++n)
+    if (ahead[n] && !graph.ops().at(graph.nodes()[n].op).is_input) nodes_.push_back(n);
 }
 
 void GeometryRunner::allocate(GeometryValues& values) const {
@@ -157,27 +157,30 @@ void GeometryRunner::allocate(GeometryValues& values) const {
   values.interpolations.resize(count);
   for (std::size_t v = 0; v < count; ++v) {
     const ValueKind kind = graph_.values()[v].type.kind;
-    if (kind == ValueKind::space && !values.spaces[v]) values.spaces[v] = std::make_unique<SpaceValue>();
-    if (kind == ValueKind::map && !values.maps[v]) values.maps[v] = std::make_unique<KernelMap>();
-    if (kind == ValueKind::index && !values.indices[v]) values.indices[v] = std::make_unique<Voxels>();
+    if (kind == ValueKind::space && !values.spaces[v]) values.spaces[v] = std::make_shared<SpaceValue>();
+    if (kind == ValueKind::map && !values.maps[v]) values.maps[v] = std::make_shared<KernelMap>();
+    if (kind == ValueKind::index && !values.indices[v]) values.indices[v] = std::make_shared<Voxels>();
     if (kind == ValueKind::interpolation && !values.interpolations[v])
-      values.interpolations[v] = std::make_unique<Interpolation>();
+      values.interpolations[v] = std::make_shared<Interpolation>();
   }
 }
 
-void GeometryRunner::run(GeometryValues& values, const std::vector<TensorView>& features, Executor& executor) const {
+void GeometryRunner::run_node(std::size_t n, GeometryValues& values, const std::vector<TensorView>& features,
+                              Executor& executor) const {
+  const Node& node = graph_.nodes()[n];
   std::string_view variant;
-  for (const std::int32_t n : nodes_) {
-    const Node& node = graph_.nodes()[static_cast<std::size_t>(n)];
-    RunArgs args;
-    args.graph = &graph_;
-    args.node = &node;
-    args.geometry = &values;
-    args.features = &features;
-    args.executor = &executor;
-    args.variant = &variant;
-    runtime_op(node.op).run(args);
-  }
+  RunArgs args;
+  args.graph = &graph_;
+  args.node = &node;
+  args.geometry = &values;
+  args.features = &features;
+  args.executor = &executor;
+  args.variant = &variant;
+  runtime_op(node.op).run(args);
+}
+
+void GeometryRunner::run(GeometryValues& values, const std::vector<TensorView>& features, Executor& executor) const {
+  for (const std::size_t n : nodes_) run_node(n, values, features, executor);
 }
 
 }  // namespace rarefy::runtime

@@ -10,6 +10,8 @@ namespace {
 
 /// Per point of a voxelization: three lists of sort keys, the voxel, the order.
 constexpr std::int64_t kPointBytes = 3 * 8 + 4 + 4;
+/// Per row of another index: the row that it points to, the order; per row that is pointed to: where its rows begin.
+constexpr std::int64_t kIndexBytes = 4 + 4, kTargetBytes = 4;
 /// Per site of a space: its key and two lists of keys of working memory.
 constexpr std::int64_t kSiteBytes = 3 * 8;
 /// Vectors that grow hold up to twice what they need.
@@ -41,10 +43,10 @@ std::int64_t Plan::expected_memory(const Sizes& sizes) const {
       const ValueType& type = graph.type(v);
       if (type.kind == ValueKind::map) bytes += map_bytes(graph, node, type, sizes);
       if (type.kind == ValueKind::space && type.dims > 0) bytes += sizes.at(v) * kSiteBytes;
-      if (node.op == "voxelize" && type.kind == ValueKind::index)
-        bytes += sizes.at(graph.type(node.inputs[0]).space) * kPointBytes;
-      if (node.op == "locate") bytes += 8 * sizes.at(type.space) + 4 * sizes.at(type.target);
       if (type.kind == ValueKind::interpolation) bytes += 8 * type.channels * sizes.at(type.space);
+      if (type.kind != ValueKind::index) continue;
+      bytes += node.op == "voxelize" ? sizes.at(type.space) * kPointBytes
+                                     : sizes.at(type.space) * kIndexBytes + sizes.at(type.target) * kTargetBytes;
     }
   }
   return bytes;

@@ -33,11 +33,12 @@ struct SpaceValue {
 };
 
 /// What geometry nodes make; reused from run to run, so that the steady state allocates nothing. Indexed by ValueId.
+/// Shared, so that training can add what depends on features to a batch whose geometry ran ahead.
 struct GeometryValues {
-  std::vector<std::unique_ptr<SpaceValue>> spaces;
-  std::vector<std::unique_ptr<KernelMap>> maps;
-  std::vector<std::unique_ptr<Voxels>> indices;
-  std::vector<std::unique_ptr<Interpolation>> interpolations;
+  std::vector<std::shared_ptr<SpaceValue>> spaces;
+  std::vector<std::shared_ptr<KernelMap>> maps;
+  std::vector<std::shared_ptr<Voxels>> indices;
+  std::vector<std::shared_ptr<Interpolation>> interpolations;
 };
 
 /// A step's epilogue after fusion (values refer to the graph).
@@ -84,6 +85,8 @@ class RunArgs {
     return view(node->outputs[i]).matrix<T>();
   }
   const TensorView& view(ValueId value) const { return (*features)[static_cast<std::size_t>(value)]; }
+  /// The space that the rows of a value live on.
+  SpaceValue& space_of(ValueId value) const { return space(graph->type(value).space); }
   SpaceValue& space(ValueId value) const { return *geometry->spaces[static_cast<std::size_t>(value)]; }
   KernelMap& map(ValueId value) const { return *geometry->maps[static_cast<std::size_t>(value)]; }
   Voxels& index(ValueId value) const { return *geometry->indices[static_cast<std::size_t>(value)]; }
@@ -110,12 +113,16 @@ class GeometryRunner {
   explicit GeometryRunner(const Graph& graph);
   /// Makes room in `values` for the graph's values (idempotent).
   void allocate(GeometryValues& values) const;
-  /// Runs all geometry nodes. Input spaces must be filled, and `features` must hold the views of input features.
+  /// One node that makes spaces, maps or indices.
+  void run_node(std::size_t node, GeometryValues& values, const std::vector<TensorView>& features,
+                Executor& executor) const;
+  /// Runs all nodes of the geometry part (see geometry_part). Input spaces must be filled, and `features` must hold the
+  /// views of input features.
   void run(GeometryValues& values, const std::vector<TensorView>& features, Executor& executor) const;
 
  private:
   Graph graph_;
-  std::vector<std::int32_t> nodes_;
+  std::vector<std::size_t> nodes_;
 };
 
 /// Fills the space and the feature view of one "input_points" / "input_sparse" node from the caller's input.

@@ -1,9 +1,17 @@
 #pragma once
-/// What downsample and generate share at run time: new sites from old ones.
+/// What ops that make sites of old ones share at run time.
 #include "graph/infer.h"
 #include "runtime/op.h"
+#include "sparse/site_sets.h"
 
 namespace rarefy::runtime {
+
+/// The space is what `own` holds now.
+inline void settle(SpaceValue& space) {
+  space.coords = &space.own;
+  space.rows = space.own.rows();
+  space.sample_begin.assign(space.own.batch_begin.begin(), space.own.batch_begin.end());
+}
 
 using MakeSites = void (*)(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
@@ -15,9 +23,22 @@ inline RuntimeOp site_op(MakeSites make) {
     const SpaceValue& from = args.space(node.inputs[0]);
     SpaceValue& to = args.space(node.outputs[0]);
     make(*from.coords, kernel_shape(node, from.coords->dims), *args.executor, to.own);
-    to.coords = &to.own;
-    to.rows = to.own.rows();
-    to.sample_begin.assign(to.own.batch_begin.begin(), to.own.batch_begin.end());
+    settle(to);
+  };
+  return op;
+}
+
+using JoinSites = void (*)(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a, RowIndex& row_of_b);
+
+inline RuntimeOp join_op(JoinSites join) {
+  RuntimeOp op;
+  op.kind = "maps";
+  op.run = [join](const RunArgs& args) {
+    const Node& node = *args.node;
+    SpaceValue& to = args.space(node.outputs[0]);
+    join(*args.space(node.inputs[0]).coords, *args.space(node.inputs[1]).coords, to.own, args.index(node.outputs[1]),
+         args.index(node.outputs[2]));
+    settle(to);
   };
   return op;
 }

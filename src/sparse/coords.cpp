@@ -95,7 +95,8 @@ void make_coords(std::span<const std::int32_t> rows, int dims, const Extent& str
   RAREFY_CHECK(batches <= layout.max_batch(), UsageError,
                "{} samples exceed the {} that {}-dimensional coordinates can hold", batches, layout.max_batch(), dims);
 
-  std::vector<std::uint64_t> keys(static_cast<std::size_t>(n));
+  std::vector<std::uint64_t>& keys = out.scratch.unsorted;
+  keys.resize(static_cast<std::size_t>(n));
   for (std::int64_t r = 0; r < n; ++r) {
     const std::int32_t* values = rows.data() + r * width;
     check_row(layout, stride, batches, r, values);

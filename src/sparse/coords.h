@@ -44,6 +44,7 @@ struct CoordsScratch {
   CoordsScratch& operator=(const CoordsScratch&) { return *this; }
   CoordsScratch& operator=(CoordsScratch&&) noexcept = default;
   std::vector<std::uint64_t> keys[2];
+  std::vector<std::uint64_t> unsorted;  ///< keys of the caller's rows
 };
 
 /// An ordered set of sites: sorted by key, free of duplicates, in units of the finest voxel.

@@ -110,10 +110,55 @@ void spread_axis(const Axis& axis, const KernelShape& kernel, std::int32_t out_s
   }
 }
 
+/// Padded rule, listed offsets: no sum over the axes, so every site is combined with every offset.
+void pad_listed(const KeyLayout& layout, const KernelShape& kernel, const Extent& in_stride,
+                const std::vector<std::uint64_t>& in, std::vector<std::uint64_t>& out) {
+  out.clear();
+  for (const std::uint64_t key : in) {
+    for (std::int64_t k = 0; k < kernel.volume(); ++k) {
+      const Extent offset = kernel.offset(k);
+      std::uint64_t moved = key;
+      bool meets = true;
+      for (int a = 0; a < layout.dims && meets; ++a) {
+        const Axis axis(layout, a);
+        const std::int64_t position = axis.position(key), site = position - std::int64_t{offset[a]} * in_stride[a];
+        meets = site % (std::int64_t{in_stride[a]} * kernel.stride[a]) == 0;
+        if (meets) moved = axis.moved(moved, position, site);
+      }
+      if (meets) out.push_back(moved);
+    }
+  }
+}
+
+/// Generation with listed offsets: every site moved by every offset.
+void spread_listed(const KeyLayout& layout, const KernelShape& kernel, const Extent& out_stride,
+                   const std::vector<std::uint64_t>& in, std::vector<std::uint64_t>& out) {
+  out.clear();
+  for (const std::uint64_t key : in) {
+    for (std::int64_t k = 0; k < kernel.volume(); ++k) {
+      const Extent offset = kernel.offset(k);
+      std::uint64_t moved = key;
+      for (int a = 0; a < layout.dims; ++a) {
+        const Axis axis(layout, a);
+        const std::int64_t position = axis.position(key);
+        moved = axis.moved(moved, position, position + std::int64_t{offset[a]} * out_stride[a]);
+      }
+      out.push_back(moved);
+    }
+  }
+}
+
 void check_inputs(const Coords& in, const KernelShape& kernel, const Coords& out) {
   RAREFY_ASSERT(&in != &out);
   RAREFY_CHECK(in.dims == kernel.dims, ShapeError, "the kernel has {} dimensions, the coordinates have {}", kernel.dims,
                in.dims);
+}
+
+/// The vectors change places: with equal room, a later call of the same size allocates nothing.
+void give_equal_room(Coords& out) {
+  std::size_t room = out.keys.capacity();
+  for (const auto& keys : out.scratch.keys) room = std::max(room, keys.capacity());
+  for (auto* keys : {&out.keys, &out.scratch.keys[0], &out.scratch.keys[1]}) keys->reserve(room);
 }
 
 /// The sites are the sum of sets over the axes, so axes are done one after the other, duplicates removed in between.
@@ -126,9 +171,7 @@ void for_each_axis(const KeyLayout& layout, const Coords& in, Coords& out, Step 
     sort_unique(layout, next, out.scratch.keys[0]);
     out.keys.swap(next);
   }
-  // The three vectors change places: with equal room, a later call of the same size allocates nothing.
-  const std::size_t room = std::max({out.keys.capacity(), next.capacity(), out.scratch.keys[0].capacity()});
-  for (auto* keys : {&out.keys, &out.scratch.keys[0], &out.scratch.keys[1]}) keys->reserve(room);
+  give_equal_room(out);
 }
 
 }  // namespace
@@ -139,7 +182,11 @@ void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& 
   const KeyLayout layout = key_layout(in.dims);
   Extent stride = in.stride;
   for (int a = 0; a < in.dims; ++a) stride[a] *= kernel.stride[a];
-  if (kernel.rule == CoordinateRule::padded) {
+  if (kernel.rule == CoordinateRule::padded && !kernel.offsets.empty()) {
+    pad_listed(layout, kernel, in.stride, in.keys, out.keys);
+    sort_unique(layout, out.keys, out.scratch.keys[0]);
+    give_equal_room(out);
+  } else if (kernel.rule == CoordinateRule::padded) {
     for_each_axis(layout, in, out, [&](const Axis& axis, const auto& from, auto& to) {
       pad_axis(axis, kernel, in.stride[axis.axis], from, to);
     });
@@ -163,9 +210,15 @@ void generate(const Coords& in, const KernelShape& kernel, Executor&, Coords& ou
   }
   check_kernel(kernel, stride);
   const KeyLayout layout = key_layout(in.dims);
-  for_each_axis(layout, in, out, [&](const Axis& axis, const auto& from, auto& to) {
-    spread_axis(axis, kernel, stride[axis.axis], from, to);
-  });
+  if (kernel.offsets.empty()) {
+    for_each_axis(layout, in, out, [&](const Axis& axis, const auto& from, auto& to) {
+      spread_axis(axis, kernel, stride[axis.axis], from, to);
+    });
+  } else {
+    spread_listed(layout, kernel, stride, in.keys, out.keys);
+    sort_unique(layout, out.keys, out.scratch.keys[0]);
+    give_equal_room(out);
+  }
   out.dims = in.dims;
   out.stride = stride;
   set_batches(layout, in.batches(), out);

@@ -31,10 +31,15 @@ struct Build {
 };
 
 bool is_symmetric(const Coords& in, const Coords& out, const KernelShape& kernel) {
-  const Extent low = kernel.offset(0);
-  const Extent high = kernel.offset(kernel.volume() - 1);
-  for (int a = 0; a < kernel.dims; ++a) {
-    if (low[a] != -high[a]) return false;
+  // Of a box the corners tell; of a list all offsets must have their opposite at the mirrored place.
+  const std::int64_t last = kernel.volume() - 1;
+  if (last % 2 != 0) return false;
+  const std::int64_t compared = kernel.offsets.empty() ? 1 : last / 2 + 1;
+  for (std::int64_t k = 0; k < compared; ++k) {
+    const Extent low = kernel.offset(k), high = kernel.offset(last - k);
+    for (int a = 0; a < kernel.dims; ++a) {
+      if (low[a] != -high[a]) return false;
+    }
   }
   return &in == &out || in.keys == out.keys;
 }
@@ -303,8 +308,9 @@ void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& ke
                 map.scratch.keys.data(),
                 static_cast<std::uint64_t>(in.stride[last]),
                 is_symmetric(in, out, kernel)};
-  // With a dilated last axis other sites may lie between those of a run: each offset is then a run of its own.
-  const int run_length = kernel.dilation[last] == 1 ? kernel.size[last] : 1;
+  // With a dilated last axis other sites may lie between those of a run, and listed offsets may be any: each offset is
+  // then a run of its own.
+  const int run_length = kernel.dilation[last] == 1 && kernel.offsets.empty() ? kernel.size[last] : 1;
   std::int64_t runs = map.volume / run_length;
   if (b.symmetric) runs = (runs + 1) / 2;
   KernelMapScratch& scratch = map.scratch;

@@ -1,6 +1,7 @@
 #pragma once
 /// Kernel maps: which input row meets which output row under which kernel offset.
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "rarefy/executor.h"
@@ -23,12 +24,15 @@ struct KernelShape {
   Extent dilation{1, 1, 1, 1};  ///< >= 1
   Extent padding{0, 0, 0, 0};   ///< padded rule only (must be 0 under the block rule); >= 0
   CoordinateRule rule = CoordinateRule::block;
+  /// If not empty, the kernel is this list of offsets instead of the box of `size`: dims numbers each, one offset after
+  /// another. The caller's memory, which must outlive the shape.
+  std::span<const std::int64_t> offsets = {};
 
-  /// K: product of the sizes.
+  /// K: product of the sizes, or the number of listed offsets.
   std::int64_t volume() const;
-  /// Offset k (lexicographic, last axis fastest) in units of the input's stride, before any multiplication by it.
-  /// Block rule: odd sizes run -(size-1)/2 .. (size-1)/2, even ones 0 .. size-1, times dilation.
-  /// Padded rule: 0 .. size-1, times dilation, minus padding.
+  /// Offset k (of a box: lexicographic, last axis fastest) in units of the input's stride, before any multiplication by
+  /// it. Block rule: odd sizes run -(size-1)/2 .. (size-1)/2, even ones 0 .. size-1, listed ones as they are, times
+  /// dilation. Padded rule: 0 .. size-1 or as listed, times dilation, minus padding.
   Extent offset(std::int64_t k) const;
 };
 /// @throws ShapeError naming axis and value when a field is out of range, or the reach at `in_stride` exceeds the

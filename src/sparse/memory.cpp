@@ -11,7 +11,9 @@ std::int64_t bytes(const Vectors&... vectors) {
 
 }  // namespace
 
-std::int64_t Coords::memory_bytes() const { return bytes(keys, batch_begin, scratch.keys[0], scratch.keys[1]); }
+std::int64_t Coords::memory_bytes() const {
+  return bytes(keys, batch_begin, scratch.keys[0], scratch.keys[1], scratch.unsorted);
+}
 
 std::int64_t KernelMap::memory_bytes() const {
   std::int64_t sum = bytes(in_row, out_row, begin, scratch.keys, scratch.candidates, scratch.candidate_count);

@@ -78,7 +78,8 @@ void reduce_to_voxels_gradient(const Voxels& voxels, Matrix<const float> x, Matr
 void gather_rows(std::span<const std::int32_t> index, Matrix<const float> x, float fill, Executor& executor,
                  Matrix<float> y);
 
-/// Gradient of gather_rows: x_gradient[v] = sum over its points (in input order) of y_gradient[p].
+/// Gradient of gather_rows: x_gradient[v] = sum over its points (in input order) of y_gradient[p], zero without points.
+/// Of `voxels` it needs the index and its inverse alone.
 void gather_rows_gradient(const Voxels& voxels, Matrix<const float> y_gradient, Executor& executor,
                           Matrix<float> x_gradient);
 

@@ -21,6 +21,24 @@ at::Tensor input_tensor(const TensorView& view) {
   return at::from_blob(view.data, {view.rows, view.cols}, {std::max(view.row_stride, view.cols), 1}, at::kFloat);
 }
 
+TensorView view_of(const at::Tensor& tensor) {
+  const Dtype dtype = tensor.scalar_type() == at::kByte ? Dtype::u8 : Dtype::f32;
+  return {tensor.data_ptr(), dtype, Device::cpu, tensor.size(0), tensor.size(1), tensor.size(1)};
+}
+
+/// Spaces, maps and indices that depend on the features of this pass.
+void run_late_geometry(const Preparer& preparer, std::size_t node, const std::vector<at::Tensor>& values,
+                       Executor& executor, Prepared& batch) {
+  std::vector<TensorView> views = batch.features;
+  std::vector<at::Tensor> alive;
+  for (const ValueId input : preparer.graph().nodes()[node].inputs) {
+    if (preparer.graph().type(input).kind != ValueKind::features) continue;
+    alive.push_back(values[static_cast<std::size_t>(input)].detach().contiguous());
+    views[static_cast<std::size_t>(input)] = view_of(alive.back());
+  }
+  preparer.run_late(node, views, executor, batch);
+}
+
 }  // namespace
 
 GraphModule::GraphModule(Graph graph, const Weights& weights, Executor& executor, std::optional<Pipeline> pipeline)
@@ -160,9 +178,12 @@ std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepar
     for (const ValueId value : graph_.nodes()[static_cast<std::size_t>(input)].outputs)
       if (graph_.type(value).kind == ValueKind::features)
         values[static_cast<std::size_t>(value)] = input_tensor(batch->features[static_cast<std::size_t>(value)]);
+  std::shared_ptr<Prepared> extended;
+  if (preparer_.has_late_geometry()) batch = extended = preparer_.extend(std::move(batch));
   for (const Step& step : plan(wanted, mode)) {
     const Node& node = graph_.nodes()[step.node];
     const TrainOp& op = train_op(node.op);
+    if (preparer_.late(step.node)) run_late_geometry(preparer_, step.node, values, executor_, *extended);
     if (!op.forward) continue;
     const std::vector<at::Tensor> parameters = node_parameters(node);
     values[static_cast<std::size_t>(step.result)] =

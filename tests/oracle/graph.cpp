@@ -1,10 +1,12 @@
 #include "oracle/graph.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "graph/infer.h"
 #include "oracle/machine.h"
+#include "oracle/rows.h"
 #include "oracle/sparse.h"
 
 namespace rarefy::oracle {
@@ -27,6 +29,7 @@ struct Machine : MachineState {
       space.samples = static_cast<std::int64_t>(space.sample_begin.size()) - 1;
       x.values.assign(data.values.begin(), data.values.end());
     } else {
+      space.samples = data.batches;
       std::map<Site, std::int64_t> order;
       for (std::int64_t r = 0; r < data.rows; ++r) {
         Site site{};
@@ -99,17 +102,16 @@ struct Machine : MachineState {
     features[node.outputs[0]] = y;
   }
 
+  /// Groups: of a depthwise convolution as many as channels; its weights [K, C] are [K, 1, C].
   void convolve(const Node& node, const std::vector<Pair>& pairs) {
     const Result& x = features.at(node.inputs[0]);
-    Result y = blank(node.outputs[0]);
+    const std::int64_t channels = graph.type(node.outputs[0]).channels;
+    const std::int64_t groups = node.op == "grouped_conv"     ? node.integer("groups")
+                                : node.op == "depthwise_conv" ? channels
+                                                              : 1;
     std::vector<double> w = parameter(node, 0);
-    if (const std::int64_t bits = node.integer("weight_bits"); bits != 0) round_to_bits(w, y.cols, bits);
-    for (const Pair& p : pairs)
-      for (std::int64_t i = 0; i < x.cols; ++i)
-        for (std::int64_t o = 0; o < y.cols; ++o)
-          y.values[static_cast<std::size_t>(p.out * y.cols + o)] +=
-              x.values[static_cast<std::size_t>(p.in * x.cols + i)] *
-              w[static_cast<std::size_t>((p.offset * x.cols + i) * y.cols + o)];
+    if (node.op == "sparse_conv" || node.op == "linear") round_to_bits(w, channels, node.integer("weight_bits"));
+    Result y = grouped_conv(x, pairs, w, groups, space_of(node.outputs[0]).rows, channels);
     if (node.parameters.size() > 1) {
       const std::vector<double> bias = parameter(node, 1);
       for (std::size_t i = 0; i < y.values.size(); ++i) y.values[i] += bias[i % bias.size()];
@@ -119,6 +121,7 @@ struct Machine : MachineState {
 
   /// Symmetric integers times a scale per column, rounded as float32 numbers are.
   static void round_to_bits(std::vector<double>& w, std::int64_t cols, std::int64_t bits) {
+    if (bits == 0) return;
     const auto steps = static_cast<float>((1 << (bits - 1)) - 1);
     std::vector<float> largest(static_cast<std::size_t>(cols), 0.0f);
     for (std::size_t i = 0; i < w.size(); ++i)
@@ -140,6 +143,68 @@ struct Machine : MachineState {
       v = std::min(std::max(std::nearbyint(static_cast<double>(steps)), low), high) * scale;
     }
     features[node.outputs[0]] = y;
+  }
+
+  void pool_pairs(const Node& node) {
+    std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(space_of(node.outputs[0]).rows));
+    for (const Pair& p : maps.at(node.inputs[1])) members[static_cast<std::size_t>(p.out)].push_back(p.in);
+    features[node.outputs[0]] = pool(features.at(node.inputs[0]), members, node.text("reduction"));
+  }
+
+  void pool_all(const Node& node) {
+    const Space& rows = space_of(node.inputs[0]);
+    std::vector<std::vector<std::int64_t>> members(static_cast<std::size_t>(rows.samples));
+    for (std::int64_t r = 0; r < rows.rows; ++r) members[static_cast<std::size_t>(rows.sample_of(r))].push_back(r);
+    features[node.outputs[0]] = pool(features.at(node.inputs[0]), members, node.text("reduction"));
+  }
+
+  void spread(const Node& node) {
+    const Space& rows = spaces.at(node.inputs[1]);
+    std::vector<std::int64_t> index;
+    for (std::int64_t r = 0; r < rows.rows; ++r) index.push_back(rows.sample_of(r));
+    features[node.outputs[0]] = pick(features.at(node.inputs[0]), index, 0.0);
+  }
+
+  void count_samples(const Node& node) {
+    Space samples;
+    samples.rows = samples.samples = spaces.at(node.inputs[0]).samples;
+    for (std::int64_t s = 0; s <= samples.rows; ++s) samples.sample_begin.push_back(s);
+    spaces[node.outputs[0]] = samples;
+  }
+
+  void join_sites(const Node& node) {
+    const Space &a = spaces.at(node.inputs[0]), &b = spaces.at(node.inputs[1]);
+    const Joined joined = join(a.sites, b.sites, node.op == "site_intersection");
+    Space out;
+    out.dims = a.dims;
+    out.samples = std::max(a.samples, b.samples);
+    out.sites = joined.sites;
+    out.rows = static_cast<std::int64_t>(out.sites.size());
+    spaces[node.outputs[0]] = out;
+    indices[node.outputs[1]] = joined.in_a;
+    indices[node.outputs[2]] = joined.in_b;
+  }
+
+  void select_rows(const Node& node) {
+    const Space& from = spaces.at(node.inputs[1]);
+    const Result& scores = features.at(node.inputs[0]);
+    auto &kept = indices[node.outputs[1]], &place = indices[node.outputs[2]];
+    Space out;
+    out.dims = from.dims;
+    out.samples = from.samples;
+    std::vector<std::int64_t> count(static_cast<std::size_t>(from.samples), 0);
+    for (std::int64_t r = 0; r < from.rows; ++r) {
+      const bool stays = scores.values[static_cast<std::size_t>(r)] > node.number("threshold");
+      place.push_back(stays ? out.rows : -1);
+      if (!stays) continue;
+      kept.push_back(r);
+      ++out.rows;
+      ++count[static_cast<std::size_t>(from.sample_of(r))];
+      if (out.dims > 0) out.sites.push_back(from.sites[static_cast<std::size_t>(r)]);
+    }
+    out.sample_begin.push_back(0);
+    for (const std::int64_t c : count) out.sample_begin.push_back(out.sample_begin.back() + c);
+    spaces[node.outputs[0]] = out;
   }
 
   void normalise(const Node& node) {
@@ -165,16 +230,7 @@ struct Machine : MachineState {
   }
 
   void gather_back(const Node& node) {
-    const Result& x = features.at(node.inputs[0]);
-    const auto& index = indices.at(node.inputs[1]);
-    Result y = blank(node.outputs[0]);
-    for (std::int64_t r = 0; r < y.rows; ++r)
-      for (std::int64_t c = 0; c < y.cols; ++c) {
-        const std::int64_t v = index[static_cast<std::size_t>(r)];
-        y.values[static_cast<std::size_t>(r * y.cols + c)] =
-            v < 0 ? node.number("fill") : x.values[static_cast<std::size_t>(v * x.cols + c)];
-      }
-    features[node.outputs[0]] = y;
+    features[node.outputs[0]] = pick(features.at(node.inputs[0]), indices.at(node.inputs[1]), node.number("fill"));
   }
 
   void largest(const Node& node) {
@@ -230,6 +286,8 @@ struct Machine : MachineState {
 
   void geometry(const Node& node) {
     const ValueId from = node.inputs[0];
+    if (node.op == "samples") return count_samples(node);
+    if (node.op == "site_union" || node.op == "site_intersection") return join_sites(node);
     if (node.op == "transpose_map") {
       auto& pairs = maps[node.outputs[0]];
       for (const Pair& p : maps.at(from)) pairs.push_back({0, p.offset, p.in, p.out});
@@ -255,7 +313,12 @@ struct Machine : MachineState {
     if (node.op == "voxelize") return voxelize_points(node);
     if (graph.ops().at(node.op).geometry) return geometry(node);
     if (node.op == "reduce") return reduce_points(node);
-    if (node.op == "sparse_conv") return convolve(node, maps.at(node.inputs[1]));
+    if (node.op == "sparse_conv" || node.op == "grouped_conv" || node.op == "depthwise_conv")
+      return convolve(node, maps.at(node.inputs[1]));
+    if (node.op == "pool") return pool_pairs(node);
+    if (node.op == "global_pool") return pool_all(node);
+    if (node.op == "broadcast") return spread(node);
+    if (node.op == "select") return select_rows(node);
     if (node.op == "linear") {
       std::vector<Pair> rows;
       for (std::int64_t r = 0; r < features.at(node.inputs[0]).rows; ++r) rows.push_back({0, 0, r, r});

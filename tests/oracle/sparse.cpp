@@ -7,9 +7,15 @@
 namespace rarefy::oracle {
 namespace {
 
+std::vector<Site> all_offsets(const KernelShape& kernel);
+
 /// Offsets of a kernel along one axis, in units of the input's stride.
 std::vector<std::int64_t> axis_offsets(const KernelShape& kernel, int axis) {
   std::vector<std::int64_t> offsets;
+  if (!kernel.offsets.empty()) {
+    for (const Site& offset : all_offsets(kernel)) offsets.push_back(offset[1 + axis]);
+    return offsets;
+  }
   for (std::int64_t step = 0; step < kernel.size[axis]; ++step) {
     if (kernel.rule == CoordinateRule::padded) {
       offsets.push_back(step * kernel.dilation[axis] - kernel.padding[axis]);
@@ -25,6 +31,16 @@ std::vector<std::int64_t> axis_offsets(const KernelShape& kernel, int axis) {
 /// All offsets, last axis fastest; entry 0 (batch) and unused axes are 0.
 std::vector<Site> all_offsets(const KernelShape& kernel) {
   std::vector<Site> result{Site{}};
+  if (!kernel.offsets.empty()) {
+    result.clear();
+    for (std::size_t i = 0; i < kernel.offsets.size(); i += kernel.dims) {
+      result.emplace_back();
+      for (int a = 0; a < kernel.dims; ++a)
+        result.back()[1 + a] = kernel.offsets[i + a] * kernel.dilation[a] -
+                               (kernel.rule == CoordinateRule::padded ? kernel.padding[a] : 0);
+    }
+    return result;
+  }
   for (int a = 0; a < kernel.dims; ++a) {
     std::vector<Site> longer;
     for (const Site& prefix : result) {

@@ -6,6 +6,7 @@
 #include "rarefy/models.h"
 #include "rarefy/session.h"
 #include "support/count_allocations.h"
+#include "support/examples.h"
 
 namespace rarefy {
 namespace {
@@ -84,6 +85,22 @@ TEST(Allocation, none_by_ops_with_working_memory_of_their_own) {
     (void)session.run(fewer);
   }
   EXPECT_EQ(test::allocations.load() - before, 0);
+}
+
+/// The same for every op alone.
+TEST(Allocation, none_for_any_op) {
+  for (const auto& [name, op] : OpSet::builtin().all()) {
+    SCOPED_TRACE(name);
+    if (op->is_input) continue;
+    for (const OpExample& example : op->examples(7)) {
+      Session session(Model(example.graph, example.weights), {.threads = 2});
+      const Inputs inputs = test::inputs_of(example);
+      for (int i = 0; i < 2; ++i) (void)session.run(inputs);
+      const std::int64_t before = test::allocations.load();
+      for (int i = 0; i < 2; ++i) (void)session.run(inputs);
+      EXPECT_EQ(test::allocations.load() - before, 0);
+    }
+  }
 }
 
 }  // namespace

@@ -88,7 +88,11 @@ TEST_P(Conformance, inferred_shapes_are_those_that_come_out) {
   });
 }
 
-/// Multiply-adds as the oracle would count them: one per pair, input channel and output channel.
+bool multiplies(const Node& node) {
+  return node.op == "sparse_conv" || node.op == "linear" || node.op == "grouped_conv" || node.op == "depthwise_conv";
+}
+
+/// Multiply-adds as the oracle would count them: one per pair, input channel and output channel of one group.
 TEST_P(Conformance, multiply_adds_are_those_of_the_pairs) {
   for_examples([](const OpExample& example) {
     Session session(Model(example.graph, example.weights));
@@ -96,9 +100,12 @@ TEST_P(Conformance, multiply_adds_are_those_of_the_pairs) {
     std::int64_t counted = 0;
     for (const StepProfile& p : session.profile()) {
       for (const Node& node : example.graph.nodes()) {
-        if (node.name != p.name || (node.op != "sparse_conv" && node.op != "linear")) continue;
-        const std::int64_t product =
-            example.graph.type(node.inputs[0]).channels * example.graph.type(node.outputs[0]).channels;
+        if (node.name != p.name || !multiplies(node)) continue;
+        const std::int64_t in = example.graph.type(node.inputs[0]).channels;
+        const std::int64_t groups = node.op == "grouped_conv"     ? node.integer("groups")
+                                    : node.op == "depthwise_conv" ? in
+                                                                  : 1;
+        const std::int64_t product = in / groups * example.graph.type(node.outputs[0]).channels;
         counted += product * (node.op == "linear" ? p.rows : p.pairs);
       }
     }

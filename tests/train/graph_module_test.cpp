@@ -166,6 +166,22 @@ class InputGradient : public testing::TestWithParam<std::string> {
     if (kind == "generative")
       return b.conv_generative(b.conv(x, {.channels = 5, .kernel = {2}, .stride = {2}}),
                                {.channels = channels, .kernel = {2}, .stride = {2}});
+    if (kind == "cross")
+      return b.conv(x, {.channels = channels, .offsets = cross_offsets(b.type(b.space_of(x)).dims, 2)});
+    if (kind == "depthwise") return b.depthwise_conv(x, {.kernel = {3}, .bias = true});
+    if (kind == "depthwise_strided") return b.depthwise_conv(x, {.kernel = {3}, .stride = {2}});
+    if (kind == "grouped") return b.conv(b.linear(x, 6), {.channels = 9, .kernel = {3}, .groups = 3, .bias = true});
+    if (kind == "grouped_strided")
+      return b.conv(b.linear(x, 6), {.channels = 4, .kernel = {2}, .stride = {2}, .groups = 2});
+    for (const std::string reduction : {"max", "mean", "sum"}) {
+      if (kind == "pool_" + reduction) return b.pool(x, reduction, {.kernel = {3}, .stride = {2}});
+      if (kind == "centred_pool_" + reduction) return b.pool(x, reduction, {.kernel = {3}});
+      if (kind == "unpool_" + reduction)
+        return b.unpool(b.pool(x, "mean", {.kernel = {3}, .stride = {2}}), x, {.kernel = {3}, .stride = {2}},
+                        reduction);
+      if (kind == "global_" + reduction) return b.global_pool(x, reduction);
+    }
+    if (kind == "broadcast") return b.add("mul", {x, b.broadcast(b.add("sigmoid", {b.global_pool(x)})[0], x)})[0];
     if (kind == "linear") return b.linear(x, channels);
     if (kind == "batch_norm") return b.batch_norm(x);
     if (kind == "batch_norm_relu") return b.relu(b.batch_norm(x));
@@ -208,11 +224,15 @@ TEST_P(InputGradient, equals_finite_differences) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, InputGradient,
                          testing::Values("submanifold", "dilated", "strided", "padded", "transposed", "generative",
-                                         "linear", "batch_norm", "batch_norm_relu", "residual", "residual_of_norms",
-                                         "concat", "same_twice", "relu", "leaky_relu", "sigmoid", "tanh", "scale",
-                                         "add", "mul", "elu", "gelu", "gelu_tanh", "silu", "hardswish", "hardsigmoid",
-                                         "softplus", "softmax", "prelu", "layer_norm", "group_norm", "dropout",
-                                         "point_to_voxel", "devoxelized", "nearest", "dense_and_back"),
+                                         "cross", "depthwise", "depthwise_strided", "grouped", "grouped_strided",
+                                         "pool_max", "pool_mean", "pool_sum", "centred_pool_max", "centred_pool_mean",
+                                         "centred_pool_sum", "unpool_max", "unpool_mean", "unpool_sum", "global_max",
+                                         "global_mean", "global_sum", "broadcast", "linear", "batch_norm",
+                                         "batch_norm_relu", "residual", "residual_of_norms", "concat", "same_twice",
+                                         "relu", "leaky_relu", "sigmoid", "tanh", "scale", "add", "mul", "elu", "gelu",
+                                         "gelu_tanh", "silu", "hardswish", "hardsigmoid", "softplus", "softmax",
+                                         "prelu", "layer_norm", "group_norm", "dropout", "point_to_voxel",
+                                         "devoxelized", "nearest", "dense_and_back"),
                          [](const auto& info) { return info.param; });
 
 TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
@@ -236,6 +256,69 @@ TEST(PointGradients, reduce_and_gather_equal_finite_differences) {
       expect_gradients(graph, initial_weights(graph, 5), {{"points", view}}, rng.bits());
     }
   });
+}
+
+/// Features of two inputs over the union or intersection of their sites, and of the rows that a selection keeps: each
+/// passes through a linear layer first, whose parameters see the gradient.
+TEST(SpaceGradients, of_aligned_and_pruned_features_equal_finite_differences) {
+  test::for_random_cases(6, [](Rng& rng) {
+    for (const OpExample& data : OpSet::builtin().at("site_union").examples(rng.bits())) {
+      for (const std::string kind : {"add", "multiply", "concat", "prune"}) {
+        Builder b;
+        std::vector<ValueId> features;
+        for (std::size_t i = 0; i < 2; ++i) {
+          const Node& input = data.graph.nodes()[static_cast<std::size_t>(data.graph.inputs()[i])];
+          const ValueId x =
+              b.sparse_input(input.integer("channels"), static_cast<int>(input.integer("dims")), {1}, input.name);
+          ValueId y = b.linear(x, 4, true, "first_" + input.name);
+          if (kind == "prune") {
+            y = b.prune(y, b.select_columns(x, {0}, {0.0}, {1.0}));
+            y = b.conv(b.conv(y, {.channels = 4}), {.channels = 4, .kernel = {2}, .stride = {2}});
+          }
+          features.push_back(y);
+        }
+        b.output("y", kind == "add"        ? b.add_aligned(features, Sites::common)
+                      : kind == "multiply" ? b.multiply_aligned(features, Sites::united)
+                                           : b.concat_aligned(features));
+        const Graph graph = b.build();
+        expect_gradients(graph, initial_weights(graph, rng.bits()), test::inputs_of(data), rng.bits());
+      }
+    }
+  });
+}
+
+/// Two passes over one batch with different scores keep their spaces apart until both were differentiated.
+TEST(GraphModule, passes_over_one_batch_select_rows_of_their_own) {
+  Builder b;
+  const ValueId x = b.sparse_input(1, 1);
+  const ValueId scores = b.linear(x, 1, true, "scores");
+  b.output("y", b.conv(b.prune(b.linear(x, 2, false, "in"), scores), {.channels = 1, .name = "conv"}));
+  const Graph graph = b.build();
+  Weights weights = initial_weights(graph, 1);
+  weights.mutable_at("scores.weight").mutable_as<float>()[0] = 1.0f;
+  const std::vector<std::int32_t> coords{0, 0, 0, 1, 0, 2, 0, 3};
+  const std::vector<float> values{-1.0f, 1.0f, 2.0f, 3.0f};
+  const TensorView view{const_cast<float*>(values.data()), Dtype::f32, Device::cpu, 4, 1, 1};
+  const auto gradient_of = [&](const GraphModule& m) {
+    for (const auto& p : m.parameters())
+      if (p.name == "conv.weight") return p.value.grad().clone();
+    return at::Tensor();
+  };
+  GraphModule module(graph, weights, serial_executor());
+  const auto batch = prepare(module, {{"x", SparseView{coords.data(), view, 1}}});
+  const at::Tensor first = module.forward(batch, {"y"}, Mode::training)[0];
+  EXPECT_EQ(first.size(0), 3);
+  {
+    at::NoGradGuard no_gradient;
+    for (auto& p : module.parameters())
+      if (p.name == "scores.bias") p.value.fill_(-2.5f);
+  }
+  EXPECT_EQ(module.forward(batch, {"y"}, Mode::training)[0].size(0), 1);
+  first.backward(at::ones({3, 1}));
+  GraphModule fresh(graph, weights, serial_executor());
+  fresh.forward(prepare(fresh, {{"x", SparseView{coords.data(), view, 1}}}), {"y"}, Mode::training)[0].backward(
+      at::ones({3, 1}));
+  EXPECT_TRUE(at::equal(gradient_of(module), gradient_of(fresh)));
 }
 
 TEST(GraphModule, equals_the_session_for_every_model) {

@@ -1,0 +1,58 @@
+#include "graph/example.h"
+#include "graph/infer.h"
+
+namespace rarefy::ops {
+
+OpDef select() {
+  OpDef op;
+  op.name = "select";
+  op.doc =
+      "The rows whose score is above a threshold, as a space of their own: pruning. What follows on that space runs "
+      "after the scores are known. Gwak, Choy, Savarese, ECCV 2020, section 3.3.";
+  op.inputs = {"scores: features", "rows: space"};
+  op.outputs = {"kept: space", "row_of_kept: index", "kept_of_row: index"};
+  op.attributes = {{"threshold", 0.0, "rows with a score above it stay; NaN does not"}};
+  op.infer = [](const InferArgs& args) -> Inferred {
+    const Node& node = args.node;
+    const ValueType& scores = require_kind(args, 0, ValueKind::features);
+    RAREFY_CHECK(scores.channels == 1, ShapeError,
+                 "node '{}' (select): {} has {} channels, rows are selected by one score each", node.name,
+                 args.producers[0], scores.channels);
+    RAREFY_CHECK(scores.dtype == Dtype::f32 || scores.dtype == Dtype::u8, ShapeError,
+                 "node '{}' (select): {} is {}, served are f32 and u8", node.name, args.producers[0],
+                 name(scores.dtype));
+    const ValueType& rows = require_kind(args, 1, ValueKind::space);
+    require_space(args, 0, rows.space, args.producers[1]);
+    ValueType kept = rows;
+    kept.space = args.output_ids[0];
+    kept.target = -1;
+    ValueType row_of_kept;
+    row_of_kept.kind = ValueKind::index;
+    row_of_kept.space = kept.space;
+    row_of_kept.target = scores.space;
+    ValueType kept_of_row = row_of_kept;
+    std::swap(kept_of_row.space, kept_of_row.target);
+    return {{kept, row_of_kept, kept_of_row}, {}};
+  };
+  op.examples = [](std::uint64_t seed) {
+    auto examples = sparse_examples(seed, [](Builder& b, ValueId x, Rng& rng) {
+      const bool mask = rng.chance(0.3);
+      const ValueId scores = mask ? b.argmax(x) : b.select_columns(x, {0}, {0.1}, {1.0});
+      const ValueId features = b.linear(x, rng.integer(1, 9));
+      if (rng.chance(0.4)) return b.prune(features, scores, rng.uniform(-0.5, 0.5));
+      const auto selected = b.select(scores, rng.uniform(-0.5, 0.5));
+      const ValueId kept = b.gather(features, selected.row_of_kept);
+      if (rng.chance(0.3)) return b.conv(kept, {.channels = 3, .kernel = {2}, .stride = {2}});
+      return b.gather(b.conv(kept, {.channels = 4, .kernel = {3}}), selected.kept_of_row, 0.25);
+    });
+    for (OpExample& e : point_examples(seed, [](Builder&b, ValueId points, Rng&) {
+           const ValueId kept = b.prune(b.linear(points, 4), b.select_columns(points, {3}, {0.0}, {1.0}), 0.0);
+           return b.broadcast(b.global_pool(kept, "max"), kept);
+         }))
+      examples.push_back(std::move(e));
+    return examples;
+  };
+  return op;
+}
+
+}  // namespace rarefy::ops

@@ -1,0 +1,8 @@
+#include "kernels/cpu/channelwise/loops.h"
+
+namespace rarefy::channelwise_cpu {
+
+extern const ChannelwiseKernels kChannelwise_avx512;
+const ChannelwiseKernels kChannelwise_avx512 = make_kernels();
+
+}  // namespace rarefy::channelwise_cpu
