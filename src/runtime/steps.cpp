@@ -73,8 +73,8 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
 std::vector<StepProfile> profile_of(const Plan::Impl& plan) {
   std::vector<StepProfile> profile;
   for (const Step& step : plan.steps)
-    profile.push_back({plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind,
-                       "", 0, 0, 0, 0});
+    profile.push_back(
+        {plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind, "", 0, 0, 0, 0});
   return profile;
 }
 
