@@ -39,7 +39,8 @@ Model sparse_model() {
   const auto x = b.sparse_input(3, 3);
   b.output("y", b.conv(b.conv(x, {.channels = 8}), {.channels = 6, .kernel = {2}, .stride = {2}}));
   const Graph graph = b.build();
-  return {graph, initial_weights(graph, 7)};
+  Model model(graph, initial_weights(graph, 7));
+  return model;
 }
 
 std::vector<float> random_scan(Rng& rng) {

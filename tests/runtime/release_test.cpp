@@ -21,7 +21,8 @@ Model model_with_all_outputs() {
   b.output("index", voxels.index);
   b.output("points", points);
   const Graph graph = b.build();
-  return {graph, initial_weights(graph, 4)};
+  Model model(graph, initial_weights(graph, 4));
+  return model;
 }
 
 std::vector<float> scan(Rng& rng) {
