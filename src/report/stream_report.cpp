@@ -111,8 +111,9 @@ void add_parts(Page& page, const StreamReport& r) {
     parts.rows.push_back({escape(name), bar_cell(duration(q.mean), r.latency.mean > 0 ? q.mean / r.latency.mean : 0),
                           duration(q.p50), duration(q.p99), duration(q.longest)});
   };
-  for (const auto& [name, look] : shown) {
-    const auto part = std::find_if(r.parts.begin(), r.parts.end(), [&](const Quantiles& q) { return q.name == name; });
+  for (const auto& [shown_name, look] : shown) {
+    const auto part = std::find_if(r.parts.begin(), r.parts.end(),
+                                   [name = shown_name](const Quantiles& q) { return q.name == name; });
     if (part == r.parts.end()) continue;
     const double share = r.latency.mean > 0 ? part->mean / r.latency.mean : 0;
     bars.push_back({std::string(look.first), std::max(0.0, part->mean), std::string(look.second),

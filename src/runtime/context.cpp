@@ -66,6 +66,7 @@ struct Context::Impl {
   const Graph& graph() const { return compiled().model.graph(); }
 
   std::int64_t feature_bytes(const Geometry::Impl& g, std::size_t buffer) const;
+  void forget_later_spaces(Geometry::Impl& g) const;
   void check_memory(const Geometry::Impl& g, std::int64_t held) const;
   std::int64_t held() const;
   void place_features(const Step& step, Geometry::Impl& g);
@@ -97,7 +98,15 @@ std::int64_t Context::Impl::feature_bytes(const Geometry::Impl& g, std::size_t b
   return g.values.spaces[at(spec.space)]->rows * spec.row_bytes + kBeyond;
 }
 
-/// Before the first layer runs.
+/// Spaces that features will decide: what the last run left there says nothing about this one.
+void Context::Impl::forget_later_spaces(Geometry::Impl& g) const {
+  const Plan::Impl& p = compiled();
+  for (std::size_t s = p.steps_ahead; s < p.steps.size(); ++s)
+    for (const ValueId v : graph().nodes()[at(p.steps[s].node)].outputs)
+      if (graph().type(v).kind == ValueKind::space) g.values.spaces[at(v)]->rows = 0;
+}
+
+/// For the spaces that are known by now.
 void Context::Impl::check_memory(const Geometry::Impl& g, std::int64_t held) const {
   std::int64_t growth = 0;
   for (std::size_t b = 0; b < buffers.size(); ++b)
@@ -185,6 +194,7 @@ const Outputs& Context::run(Geometry& geometry, const RunOptions& options) {
                "this geometry holds nothing to run: call prepare() first, and again after an error");
   const auto start = runtime::Clock::now();
   const bool foreign = &g != c.own.impl_.get();
+  c.forget_later_spaces(g);
   c.check_memory(g, memory_bytes() + (foreign ? geometry.memory_bytes() : 0));
   c.run_network(g, options);
   c.fill_outputs(g, c.outputs.entries_);

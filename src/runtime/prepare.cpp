@@ -24,14 +24,16 @@ Geometry::Impl::Impl(std::shared_ptr<const Plan> compiled_plan, const GeometryOp
 void Geometry::Impl::bind(const Inputs& inputs) {
   const Graph& g = graph();
   const auto& pipeline = plan->impl().model.pipeline();
-  for (const auto& [name, unused] : inputs) {
+  const auto name_of = [&](std::int32_t n) -> const std::string& {
+    return g.nodes()[static_cast<std::size_t>(n)].name;
+  };
+  for (const auto& input : inputs) {
+    const std::string& name = input.first;
+    const bool found = std::any_of(g.inputs().begin(), g.inputs().end(), [&](auto n) { return name_of(n) == name; });
+    if (found) continue;
     std::vector<std::string> known;
-    bool found = false;
-    for (const std::int32_t n : g.inputs()) {
-      found = found || g.nodes()[static_cast<std::size_t>(n)].name == name;
-      if (!found) known.push_back(g.nodes()[static_cast<std::size_t>(n)].name);
-    }
-    RAREFY_CHECK(found, UsageError, "the model has no input '{}'{}", name, did_you_mean(name, known));
+    for (const std::int32_t n : g.inputs()) known.push_back(name_of(n));
+    fail<UsageError>("the model has no input '{}'{}", name, did_you_mean(name, known));
   }
   for (std::size_t i = 0; i < g.inputs().size(); ++i) {
     const Node& node = g.nodes()[static_cast<std::size_t>(g.inputs()[i])];
