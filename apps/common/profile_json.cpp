@@ -9,6 +9,7 @@ nlohmann::ordered_json profile_json(const std::vector<StepProfile>& profile) {
                      {"op", s.op},
                      {"kind", s.kind},
                      {"variant", s.variant},
+                     {"dataflow", s.dataflow},
                      {"ms", s.ms},
                      {"macs", s.macs},
                      {"rows", s.rows},

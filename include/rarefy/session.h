@@ -17,6 +17,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/model.h"
 #include "rarefy/tensor.h"
+#include "rarefy/tuning.h"
 
 namespace rarefy {
 
@@ -76,11 +77,13 @@ struct PlanOptions {
   bool share_memory = true;  ///< reuse buffers of values that are no longer needed
   bool integers = true;      ///< quantized layers compute on bytes; false: the same rounding on real numbers
   std::string isa = {};      ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
+  std::shared_ptr<const Tuning> tuning = {};  ///< of `rarefy tune`; without it a deterministic cost model chooses
 };
 
 /// A model compiled for one instruction set: packed weights, fused steps, memory layout. Immutable, shared by contexts.
 class RAREFY_API Plan {
  public:
+  /// @throws UsageError when the tuning is for another CPU, instruction set or graph
   static std::shared_ptr<const Plan> compile(const Model& model, const PlanOptions& options = {});
   ~Plan();
   const Model& model() const;
@@ -107,10 +110,11 @@ struct RunOptions {
 
 /// Time and work of one step of the last run.
 struct StepProfile {
-  std::string name;     ///< node name (the first of a fused group)
-  std::string op;       ///< op, with "+..." for what was fused into it
-  std::string kind;     ///< "voxelize", "maps" or "network"
-  std::string variant;  ///< kernel that ran, or empty
+  std::string name;      ///< node name (the first of a fused group)
+  std::string op;        ///< op, with "+..." for what was fused into it
+  std::string kind;      ///< "voxelize", "maps" or "network"
+  std::string variant;   ///< kernel that ran, or empty
+  std::string dataflow;  ///< of a convolution over a map on real numbers: "blocked", ...; else empty
   double ms = 0;
   std::int64_t macs = 0;
   std::int64_t rows = 0;

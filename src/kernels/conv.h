@@ -25,6 +25,23 @@ enum class Activation : std::uint8_t { none, relu, leaky_relu };
 namespace conv_cpu {
 struct ConvKernels;
 }
+/// In which order a convolution visits pairs, and where its sums lie meanwhile. For finite weights all give the same
+/// numbers: each element of the result is one chain of multiply-adds in one order (only the sign of a zero may differ).
+enum class Dataflow : std::uint8_t {
+  automatic,   ///< by a cost model: a function of the map's sizes, the channels and the kernels' variant
+  blocked,     ///< block of output rows by block, sums in L2, offset by offset: gather-GEMM-scatter without buffers
+  stationary,  ///< tile of alike output rows by tile, sums in registers over all offsets: implicit GEMM with sorted
+               ///< masks (TorchSparse++, MICRO 2023, section 3). Needs the map's sorted tiles; rows that lack a pair
+               ///< which their tile has are multiplied as zeros. For narrow inputs and dense neighbourhoods
+  on_demand,   ///< offset by offset over long ranges of rows, pairs of all blocks collected into full tiles
+               ///< (fetch-on-demand). For few pairs per block and offset: large kernels, scattered sites
+};
+std::string_view name(Dataflow dataflow);
+/// @throws UsageError listing the names
+Dataflow dataflow_named(std::string_view name);
+/// Every dataflow but automatic.
+std::span<const Dataflow> dataflows();
+
 /// One implementation of the convolution kernels: an entry of kernels/cpu/conv/variants.inc.
 struct ConvVariant {
   std::string_view name;
@@ -72,15 +89,30 @@ struct ConvEpilogue {
 /// @param y    [N_out, C_out]; may be a column range of a wider matrix; must not overlap x. May equal the residual.
 /// Rows without pairs get the epilogue of zero. NaN and infinities pass through. Allocates nothing.
 /// Multiply-adds: pairs * C_in * C_out. @throws ShapeError naming what does not fit; before y is touched.
-void conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
-                  const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y);
+/// @return the dataflow that ran: never automatic. Without a map there is one only (blocked). `stationary` runs as
+/// blocked where it cannot be: without sorted tiles, and for weights that are not finite (a missing pair would make
+/// NaN).
+Dataflow conv_forward(Matrix<const float> x, const PackedWeights& weights, const KernelMap* map,
+                      const ConvEpilogue& epilogue, Executor& executor, Matrix<float> y,
+                      Dataflow dataflow = Dataflow::automatic);
+
+/// What the cost model expects of a convolution, to be compared with each other only. `stationary` without sorted tiles
+/// is estimated from the map's density, and does not hold what sorting costs: see sorting_cost.
+double expected_cost(Dataflow dataflow, const ConvVariant& variant, const KernelMap& map, std::int64_t in_channels,
+                     std::int64_t out_channels);
+/// Of sort_tiles, in the unit of expected_cost.
+double sorting_cost(const KernelMap& map);
 
 /// Weight gradient: gw[k] = sum over pairs of x[i]^T gy[o], [K, C_in, C_out] contiguous, overwritten.
 /// @param map  the forward map; null = identity
 /// @param scratch  grows to what is needed
-void conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> y_gradient,
-                          const KernelMap* map, std::int64_t volume, Executor& executor, AlignedBuffer& scratch,
-                          float* weight_gradient);
+/// @param dataflow  blocked: all offsets of a range of rows, whose features are fetched once; on_demand: offset by
+/// offset, for weights that do not fit into the cache. Results differ by rounding (order of sums). @throws UsageError
+/// for stationary
+/// @return the dataflow that ran
+Dataflow conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> y_gradient,
+                              const KernelMap* map, std::int64_t volume, Executor& executor, AlignedBuffer& scratch,
+                              float* weight_gradient, Dataflow dataflow = Dataflow::automatic);
 
 /// Column sums of g [N, C] in a fixed order: the gradient of a bias.
 void column_sums(Matrix<const float> g, Executor& executor, float* sums);

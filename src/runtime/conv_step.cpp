@@ -20,6 +20,7 @@ struct ConvState {
   std::vector<float> scale;
   std::optional<Quantization> result;    ///< what ends the chain
   std::optional<Quantization> residual;  ///< when it is kept as bytes
+  Dataflow dataflow = Dataflow::automatic;
 };
 
 Affine affine_of(const PrepareArgs& args, std::int64_t channels) {
@@ -90,6 +91,7 @@ std::any prepare_conv(const PrepareArgs& args) {
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = static_cast<float>(values[i] * affine.factor[i % affine.factor.size()]);
   pack_weights(args.variant, values.data(), volume, cin, cout, WeightOrder::forward, state->weights);
+  state->dataflow = args.dataflow_of(args.node);
   return state;
 }
 
@@ -123,7 +125,9 @@ void run_integers(const RunArgs& args, const ConvState& state, const KernelMap* 
 void run_conv(const RunArgs& args, const KernelMap* map) {
   const auto& state = *std::any_cast<const std::shared_ptr<ConvState>&>(*args.state);
   if (state.int_weights.variant != nullptr) return run_integers(args, state, map);
-  conv_forward(args.input(0), state.weights, map, epilogue_of(args, state.bias), *args.executor, args.output(0));
+  const Dataflow ran = conv_forward(args.input(0), state.weights, map, epilogue_of(args, state.bias), *args.executor,
+                                    args.output(0), state.dataflow);
+  if (map != nullptr) *args.dataflow = name(ran);
   if (state.result) round_rows(args.output(0), *state.result, *args.executor, args.output(0));
   *args.variant = name(*state.weights.variant);
 }

@@ -168,7 +168,7 @@ void GeometryRunner::allocate(GeometryValues& values) const {
 void GeometryRunner::run_node(std::size_t n, GeometryValues& values, const std::vector<TensorView>& features,
                               Executor& executor) const {
   const Node& node = graph_.nodes()[n];
-  std::string_view variant;
+  std::string_view variant, dataflow;
   RunArgs args;
   args.graph = &graph_;
   args.node = &node;
@@ -176,6 +176,7 @@ void GeometryRunner::run_node(std::size_t n, GeometryValues& values, const std::
   args.features = &features;
   args.executor = &executor;
   args.variant = &variant;
+  args.dataflow = &dataflow;
   runtime_op(node.op).run(args);
 }
 

@@ -17,6 +17,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/graph.h"
 #include "rarefy/session.h"
+#include "rarefy/tuning.h"
 #include "sparse/coords.h"
 #include "sparse/kernel_map.h"
 #include "sparse/point_voxel.h"
@@ -60,7 +61,12 @@ struct PrepareArgs {
   const ConvVariant& variant;
   const std::vector<std::optional<Quantization>>& stored;  ///< by ValueId: values that are kept as bytes
 
+  const Tuning* tuning = nullptr;  ///< or null: the cost model decides
+
   const std::optional<Quantization>& storage(ValueId value) const { return stored[static_cast<std::size_t>(value)]; }
+  Dataflow dataflow_of(const Node& layer) const {
+    return tuning == nullptr ? Dataflow::automatic : dataflow_named(tuning->layer(layer.name).forward);
+  }
 };
 
 /// Everything that a step sees while it runs. Feature views are sized and placed by the context.
@@ -73,8 +79,9 @@ class RunArgs {
   GeometryValues* geometry = nullptr;
   const std::vector<TensorView>* features = nullptr;  ///< by ValueId; outputs are in place already
   Executor* executor = nullptr;
-  AlignedBuffer* scratch = nullptr;     ///< working memory of the context, grows
-  std::string_view* variant = nullptr;  ///< kernel that ran, for the profile
+  AlignedBuffer* scratch = nullptr;      ///< working memory of the context, grows
+  std::string_view* variant = nullptr;   ///< kernel that ran, for the profile
+  std::string_view* dataflow = nullptr;  ///< of a convolution, likewise
 
   template <class T = float>
   Matrix<const T> input(std::size_t i) const {

@@ -31,6 +31,7 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   impl.options = options;
   impl.variant = &choose_variant(options.isa);
   const Graph& graph = impl.model.graph();
+  if (options.tuning) options.tuning->require_match(graph, name(*impl.variant));
   const Weights& weights = impl.model.weights();
   impl.steps = runtime::make_steps(graph, weights, options.fuse);
   impl.steps_ahead = static_cast<std::size_t>(
@@ -42,7 +43,7 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   for (runtime::Step& step : impl.steps)
     if (step.op->prepare)
       step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], weights, step.fusion,
-                                     *impl.variant, impl.layout.stored});
+                                     *impl.variant, impl.layout.stored, options.tuning.get()});
   return plan;
 }
 

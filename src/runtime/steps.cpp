@@ -58,10 +58,13 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
   args.scratch = &around.scratch;
   std::string_view variant;
   args.variant = &variant;
+  std::string_view dataflow;
+  args.dataflow = &dataflow;
   const auto start = Clock::now();
   step.op->run(args);
   p.ms = ms_since(start);
   p.variant = variant;
+  p.dataflow = dataflow;
   count(around, *args.node, p);
   double& group = p.kind == "voxelize" ? around.statistics.voxelize_ms
                   : p.kind == "maps"   ? around.statistics.maps_ms
@@ -73,8 +76,8 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
 std::vector<StepProfile> profile_of(const Plan::Impl& plan) {
   std::vector<StepProfile> profile;
   for (const Step& step : plan.steps)
-    profile.push_back(
-        {plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind, "", 0, 0, 0, 0});
+    profile.push_back({plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind, "",
+                       "", 0, 0, 0, 0});
   return profile;
 }
 

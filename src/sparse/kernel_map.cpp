@@ -297,6 +297,7 @@ void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& ke
   map.in_rows = in.rows();
   map.out_rows = out.rows();
   map.volume = kernel.volume();
+  map.tiles.clear();
   map.begin.assign(static_cast<std::size_t>(map.blocks() * map.volume + 1), 0);
   map.scratch.keys.resize(in.keys.size() + 1);
   std::copy(in.keys.begin(), in.keys.end(), map.scratch.keys.begin());
@@ -351,6 +352,7 @@ void transpose_map(const KernelMap& map, Executor& executor, KernelMap& out) {
   out.in_rows = map.out_rows;
   out.out_rows = map.in_rows;
   out.volume = map.volume;
+  out.tiles.clear();
   out.begin.assign(static_cast<std::size_t>(out.blocks() * out.volume + 1), 0);
   // For one offset, rows ascend together: its pairs, read in order, fill its segments of the result in order.
   const auto for_each_pair = [&](std::int64_t k, auto f) {

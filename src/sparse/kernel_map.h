@@ -6,6 +6,7 @@
 
 #include "rarefy/executor.h"
 #include "sparse/coords.h"
+#include "sparse/sorted_tiles.h"
 
 namespace rarefy {
 
@@ -62,6 +63,7 @@ struct KernelMap {
   std::vector<std::int32_t> in_row;   ///< [P]
   std::vector<std::int32_t> out_row;  ///< [P]
   std::vector<std::int64_t> begin;    ///< [blocks * K + 1]
+  SortedTiles tiles;                  ///< the same pairs by sorted rows; empty unless sort_tiles was called
   KernelMapScratch scratch;
 
   std::int64_t blocks() const { return (out_rows + kBlockRows - 1) / kBlockRows; }

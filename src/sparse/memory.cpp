@@ -16,7 +16,8 @@ std::int64_t Coords::memory_bytes() const {
 }
 
 std::int64_t KernelMap::memory_bytes() const {
-  std::int64_t sum = bytes(in_row, out_row, begin, scratch.keys, scratch.candidates, scratch.candidate_count);
+  std::int64_t sum = bytes(in_row, out_row, begin, tiles.out_row, tiles.mask, tiles.begin, tiles.in_row, scratch.keys,
+                           scratch.candidates, scratch.candidate_count);
   for (const auto& list : scratch.candidates) sum += bytes(list);
   return sum;
 }

@@ -1,12 +1,15 @@
-#include "runtime/op.h"
+#include "runtime/map_step.h"
 
 namespace rarefy::runtime::ops {
 
 RuntimeOp transpose_map() {
   RuntimeOp op;
   op.kind = "maps";
+  op.prepare = prepare_map;
   op.run = [](const RunArgs& args) {
-    rarefy::transpose_map(args.map(args.node->inputs[0]), *args.executor, args.map(args.node->outputs[0]));
+    KernelMap& map = args.map(args.node->outputs[0]);
+    rarefy::transpose_map(args.map(args.node->inputs[0]), *args.executor, map);
+    finish_map(args, map);
   };
   return op;
 }

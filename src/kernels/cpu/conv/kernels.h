@@ -9,6 +9,9 @@ namespace rarefy::conv_cpu {
 /// What ends the sum of a row.
 enum class Ending : std::int32_t { none, relu, leaky_relu };
 
+/// Rows of a tile of SortedTiles.
+inline constexpr int kTileRows = 4;
+
 /// Pairs of rows; output rows are distinct.
 struct Pairs {
   const std::int32_t* in_row = nullptr;
@@ -32,6 +35,31 @@ struct PanelJob {
   int tail;     ///< channels of the last vector: 1 .. lanes
   Ending ending;
   float slope;  ///< of leaky_relu
+};
+
+/// Tiles [first, last) of SortedTiles, one panel of output channels: y[out] = ending(start[out] + all its products).
+struct StationaryJob {
+  const float* x;           ///< input row 0
+  std::ptrdiff_t x_stride;  ///< floats
+  const float* zeros;       ///< [in_channels]: the row that stands for missing ones
+  float* y;                 ///< first channel of the panel in output row 0
+  std::ptrdiff_t y_stride;  ///< floats
+  const float* start;       ///< as of PanelJob
+  std::ptrdiff_t start_stride;
+  const std::int32_t* out_row;  ///< of SortedTiles, as the next three
+  const std::uint64_t* mask;
+  const std::int64_t* begin;
+  const std::int32_t* in_row;
+  std::int64_t first;
+  std::int64_t last;
+  std::int64_t first_offset;      ///< whose products start the sums, as in the other dataflows; -1: none
+  const float* weights;           ///< panel of offset 0: [in_channels, vectors * lanes]
+  std::ptrdiff_t weights_stride;  ///< floats from offset to offset
+  std::int64_t in_channels;
+  int vectors;
+  int tail;
+  Ending ending;
+  float slope;
 };
 
 /// Rows [0, rows) of y [., cols] = ending(y). In place.
@@ -64,6 +92,7 @@ struct ConvKernels {
   int lanes;        ///< floats of a vector
   int max_vectors;  ///< vectors of the widest panel
   void (*forward)(const PanelJob&);
+  void (*stationary)(const StationaryJob&);
   void (*end_rows)(const EndingJob&);
   void (*weight_gradient)(const GradientJob&);
 };

@@ -35,6 +35,16 @@ inline std::int32_t covering_offset(const KernelMap& map, std::int64_t b) {
   return -1;
 }
 
+/// The first offset that has a pair for every output row of the map, or -1.
+inline std::int64_t covering_offset(const KernelMap& map) {
+  for (std::int64_t k = 0; k < map.volume; ++k) {
+    std::int64_t b = 0;
+    while (b < map.blocks() && pairs_of(map, b, k).count == std::min(kBlock, map.out_rows - b * kBlock)) ++b;
+    if (b == map.blocks()) return k;
+  }
+  return -1;
+}
+
 /// Blocks of one part: as many as keep their accumulators in a share of L2, so that each offset's weights are reused,
 /// but few enough to leave parts for many threads. Bits do not depend on it.
 inline std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channels) {
@@ -42,6 +52,15 @@ inline std::int64_t blocks_per_part(std::int64_t blocks, std::int64_t out_channe
   constexpr std::int64_t kParts = 32;
   const std::int64_t fit = kAccumulatorBytes / (kBlock * out_channels * static_cast<std::int64_t>(sizeof(float)));
   return std::max<std::int64_t>(1, std::min({fit, blocks / kParts, kMostBlocks}));
+}
+
+/// Likewise of a part that works on demand: more where that takes for the lists of an offset to fill some tiles.
+inline std::int64_t blocks_on_demand(const KernelMap& map, std::int64_t out_channels) {
+  constexpr std::int64_t kPairs = 48, kParts = 16;  // of an offset; of a call
+  const std::int64_t pairs = std::max<std::int64_t>(1, map.pairs());
+  const std::int64_t fill = (kPairs * map.blocks() * map.volume + pairs - 1) / pairs;
+  return std::max(blocks_per_part(map.blocks(), out_channels),
+                  std::clamp<std::int64_t>(fill, 1, std::max<std::int64_t>(1, map.blocks() / kParts)));
 }
 
 /// Few rows make few parts: then a part takes some of the panels only, or threads had nothing to do where most weights

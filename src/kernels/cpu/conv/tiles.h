@@ -8,6 +8,7 @@
 #include "kernels/cpu/conv/kernels.h"
 
 #define RAREFY_INLINE inline __attribute__((always_inline))
+#define RAREFY_INLINE_LAMBDA __attribute__((always_inline))
 #define RAREFY_UNROLL _Pragma("GCC unroll 16")
 
 namespace rarefy::conv_cpu {
@@ -98,6 +99,82 @@ void forward_panel(const PanelJob& job) {
   }
 }
 
+/// Without a branch, which nothing could predict.
+RAREFY_INLINE const float* row_or_zeros(const StationaryJob& job, std::int64_t row) {
+  const auto missing = static_cast<std::uintptr_t>(row >> 63);
+  const auto there = reinterpret_cast<std::uintptr_t>(job.x) +
+                     static_cast<std::uintptr_t>(row * job.x_stride * static_cast<std::int64_t>(sizeof(float)));
+  return reinterpret_cast<const float*>((there & ~missing) | (reinterpret_cast<std::uintptr_t>(job.zeros) & missing));
+}
+
+/// R output rows by NV vectors over all offsets of tile t: sums are loaded and stored once. Each element is the chain
+/// of multiply-adds of forward_tile, in the same order, with products of zero between them.
+template <class V, int R, int NV>
+RAREFY_INLINE void stationary_tile(const StationaryJob& job, std::int64_t t, typename V::Mask tail) {
+  using Reg = typename V::Reg;
+  constexpr int L = V::kLanes;
+  const std::int32_t* out_row = job.out_row + t * kTileRows;
+  Reg acc[R][NV];
+  RAREFY_UNROLL for (int r = 0; r < R; ++r) {
+    const float* start = job.start == nullptr ? nullptr : job.start + out_row[r] * job.start_stride;
+    RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) acc[r][v] = start == nullptr ? V::zero() : V::load(start + v * L);
+    acc[r][NV - 1] = start == nullptr ? V::zero() : V::load(start + (NV - 1) * L, tail);
+  }
+  const std::int64_t n = job.in_channels;
+  const auto multiply = [&](std::int64_t entry, std::int64_t k) RAREFY_INLINE_LAMBDA {
+    const std::int32_t* in_row = job.in_row + entry * kTileRows;
+    const float* x[R];
+    RAREFY_UNROLL for (int r = 0; r < R; ++r) x[r] = row_or_zeros(job, in_row[r]);
+    const float* w = job.weights + k * job.weights_stride;
+    for (std::int64_t c = 0; c < n; ++c, w += NV * L) {
+      Reg b[NV];
+      RAREFY_UNROLL for (int v = 0; v < NV; ++v) b[v] = V::load(w + v * L);
+      RAREFY_UNROLL for (int r = 0; r < R; ++r) {
+        const Reg a = V::set(x[r][c]);
+        RAREFY_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = V::fma(a, b[v], acc[r][v]);
+      }
+    }
+  };
+  const std::uint64_t mask = job.mask[t];
+  const std::uint64_t first = job.first_offset < 0 ? 0 : std::uint64_t{1} << job.first_offset;
+  if ((mask & first) != 0) multiply(job.begin[t] + __builtin_popcountll(mask & (first - 1)), job.first_offset);
+  std::int64_t entry = job.begin[t];
+  for (std::uint64_t left = mask; left != 0; left &= left - 1, ++entry) {
+    const int k = __builtin_ctzll(left);
+    if (k != job.first_offset) multiply(entry, k);
+  }
+  const Reg slope = V::set(job.slope);
+  RAREFY_UNROLL for (int r = 0; r < R; ++r) {
+    float* y = job.y + out_row[r] * job.y_stride;
+    RAREFY_UNROLL for (int v = 0; v < NV - 1; ++v) V::store(y + v * L, ended<V>(acc[r][v], job.ending, slope));
+    V::store(y + (NV - 1) * L, ended<V>(acc[r][NV - 1], job.ending, slope), tail);
+  }
+}
+
+template <class V, int R, int NV>
+RAREFY_INLINE void stationary_tile_of(int rows, const StationaryJob& job, std::int64_t t, typename V::Mask tail) {
+  if constexpr (R > 0) {
+    if (rows == R) {
+      stationary_tile<V, R, NV>(job, t, tail);
+    } else {
+      stationary_tile_of<V, R - 1, NV>(rows, job, t, tail);
+    }
+  }
+}
+
+template <class V, int NV>
+void stationary_panel(const StationaryJob& job) {
+  const auto tail = V::mask(job.tail);
+  for (std::int64_t t = job.first; t < job.last; ++t) {
+    if (t + 1 < job.last)
+      for (std::int64_t i = job.begin[t + 1] * kTileRows; i < job.begin[t + 2] * kTileRows; ++i)
+        __builtin_prefetch(row_or_zeros(job, job.in_row[i]), 0, 3);
+    int rows = 0;
+    while (rows < kTileRows && job.out_row[t * kTileRows + rows] >= 0) ++rows;
+    stationary_tile_of<V, kTileRows, NV>(rows, job, t, tail);
+  }
+}
+
 template <class V>
 void end_rows(const EndingJob& job) {
   constexpr int L = V::kLanes;
@@ -178,6 +255,14 @@ void forward(const PanelJob& job) {
 }
 
 template <class V, int NV = V::kMaxVectors>
+void stationary(const StationaryJob& job) {
+  if constexpr (NV > 0) {
+    if (job.vectors == NV) return stationary_panel<V, NV>(job);
+    stationary<V, NV - 1>(job);
+  }
+}
+
+template <class V, int NV = V::kMaxVectors>
 void weight_gradient(const GradientJob& job) {
   if constexpr (NV > 0) {
     if (job.vectors == NV) return gradient_panel<V, NV>(job);
@@ -187,7 +272,7 @@ void weight_gradient(const GradientJob& job) {
 
 template <class V>
 constexpr ConvKernels make_kernels() {
-  return {V::kLanes, V::kMaxVectors, &forward<V>, &end_rows<V>, &weight_gradient<V>};
+  return {V::kLanes, V::kMaxVectors, &forward<V>, &stationary<V>, &end_rows<V>, &weight_gradient<V>};
 }
 
 }  // namespace

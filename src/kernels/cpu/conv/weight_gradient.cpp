@@ -43,16 +43,17 @@ struct Chunk {
 };
 
 /// How the work is cut into parts: a function of the map and the channels alone, so that bits do not depend on threads.
-/// While all sums [K, C_in, C_out] fit into a share of L2, a part takes all offsets of its rows, group of blocks by
-/// group, so that rows are fetched into L2 once instead of once per offset; else it takes one offset.
+/// Blocked: a part takes all offsets of its rows, group of blocks by group, so that rows are fetched into L2 once
+/// instead of once per offset; on demand: it takes one offset.
 struct Cut {
   std::int64_t blocks;
   std::int64_t offsets;  ///< of a part: all or 1
   std::int64_t group;    ///< blocks whose rows stay in L2
 
-  Cut(std::int64_t blocks_, std::int64_t volume, std::int64_t in, std::int64_t out) : blocks(blocks_) {
-    constexpr std::int64_t kSumBytes = 512 * 1024, kRowBytes = 512 * 1024;
-    offsets = volume * in * out * 4 <= kSumBytes ? volume : 1;
+  Cut(Dataflow dataflow, std::int64_t blocks_, std::int64_t volume, std::int64_t in, std::int64_t out)
+      : blocks(blocks_) {
+    constexpr std::int64_t kRowBytes = 512 * 1024;
+    offsets = dataflow == Dataflow::blocked ? volume : 1;
     group = offsets == 1 ? std::max<std::int64_t>(1, blocks)
                          : std::max<std::int64_t>(1, kRowBytes / (kBlock * (in + out) * 4));
   }
@@ -66,6 +67,16 @@ struct Cut {
     return std::clamp<std::int64_t>((pairs + share / 2) / share, 1, std::max<std::int64_t>(1, blocks));
   }
 };
+
+/// Blocked while all sums [K, C_in, C_out] fit into a share of L2.
+Dataflow settled(Dataflow wanted, std::int64_t volume, std::int64_t in, std::int64_t out) {
+  constexpr std::int64_t kSumBytes = 512 * 1024;
+  RAREFY_CHECK(wanted != Dataflow::stationary, UsageError,
+               "weight gradients have no stationary dataflow: automatic, blocked or on_demand");
+  if (wanted != Dataflow::automatic) return wanted;
+  return volume * in * out * static_cast<std::int64_t>(sizeof(float)) <= kSumBytes ? Dataflow::blocked
+                                                                                   : Dataflow::on_demand;
+}
 
 struct Part {
   std::int64_t k;  ///< first offset
@@ -236,12 +247,13 @@ void add_partial_sums(std::span<const Part> parts, std::int64_t size, Executor& 
 
 }  // namespace
 
-void conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> y_gradient,
-                          const KernelMap* map, std::int64_t volume, Executor& executor, AlignedBuffer& scratch,
-                          float* weight_gradient) {
+Dataflow conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Matrix<const float> y_gradient,
+                              const KernelMap* map, std::int64_t volume, Executor& executor, AlignedBuffer& scratch,
+                              float* weight_gradient, Dataflow wanted) {
   check_shapes(variant, x, y_gradient, map, volume);
+  const Dataflow dataflow = settled(wanted, volume, x.cols, y_gradient.cols);
   const GradientRun run{x, y_gradient, map, Panels(*variant.kernels, y_gradient.cols), *variant.kernels};
-  const Cut cut(run.blocks(), volume, x.cols, y_gradient.cols);
+  const Cut cut(dataflow, run.blocks(), volume, x.cols, y_gradient.cols);
   const std::int64_t size = cut.offsets * run.size();
 
   // Sizes first, so that one reservation holds the list of parts and all partial sums.
@@ -263,6 +275,7 @@ void conv_weight_gradient(const ConvVariant& variant, Matrix<const float> x, Mat
   }
   executor.parallel_for(count, [&](std::int64_t i, int) { run.run(parts[static_cast<std::size_t>(i)], cut); });
   if (partials > 0) add_partial_sums(parts, size, executor);
+  return dataflow;
 }
 
 }  // namespace rarefy
