@@ -12,6 +12,7 @@
 #include "common/machine.h"
 #include "common/model_source.h"
 #include "common/profile_json.h"
+#include "common/segmenter.h"
 #include "data/formats/formats.h"
 #include "measure/input.h"
 #include "rarefy/models.h"
@@ -24,7 +25,7 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string builder, model, scan, format = "auto";
+  std::string builder, model, scan, tuning, format = "auto";
   double width = 1.0, voxel = 0.05;
   std::vector<std::string> settings;
   int threads = 0, repetitions = 0;
@@ -46,7 +47,7 @@ Json measure(const Options& o, const std::string& warning) {
   const Scan scan = load_scan(o.scan, {.format = o.format, .strict = false});
   const Model model =
       o.builder.empty() ? Model::load(find_model(o.model)) : build_model(o.builder, o.width, o.voxel, 19, o.settings);
-  Session session(model, {.threads = threads});
+  Session session(model, {.threads = threads, .plan = plan_with_tuning(o.tuning)});
   const std::vector<float> points = interleaved(scan);
   const PointView view = view_of(points);
   auto start = Clock::now();
@@ -147,6 +148,7 @@ void declare_model(CLI::App& command) {
   command.add_flag("--profile", o->profile, "Time of every step of the last run");
   add_json(command, o->json);
   add_threads(command, o->threads);
+  add_tuning(command, o->tuning);
   command.callback([o] { bench_model(*o); });
 }
 

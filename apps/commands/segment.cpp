@@ -25,7 +25,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> scans;
-  std::string model, out, labels_out, report, format = "auto";
+  std::string model, out, labels_out, report, tuning, format = "auto";
   bool json = false, strict = false;
   int threads = 0;
   int repeat = 1;
@@ -183,7 +183,7 @@ class Job {
 
 void segment_all(const Options& options) {
   const auto entries = find_scans(options.scans, options.format);
-  Segmenter segmenter(find_model(options.model), threads_or_all(options.threads));
+  Segmenter segmenter(find_model(options.model), threads_or_all(options.threads), options.tuning);
   const bool many = entries.size() > 1;
   OutputPlace ply(options.out, many, ".ply"), label(options.labels_out, many, ".label"),
       page(options.report, many, ".html");
@@ -241,6 +241,7 @@ void segment(CLI::App& command) {
   command.add_option("--report", o->report, "HTML page with 3-D view and figures; a folder for several scans");
   add_json(command, o->json);
   add_threads(command, o->threads);
+  add_tuning(command, o->tuning);
   command.add_option("--format", o->format,
                      "Scan format, when the extension does not tell (kitti, nuscenes, npy, npz, ply, pcd)");
   command.add_flag("--strict", o->strict, "Points that are NaN, infinite or out of range are an error, not a note");

@@ -28,7 +28,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> scans;
-  std::string model, builder, out, report, format = "auto";
+  std::string model, builder, out, report, tuning, format = "auto";
   double width = 1.0, voxel = 0.05;
   double rate = 10;
   double deadline_ms = 0;
@@ -61,6 +61,7 @@ class Player {
   void play() {
     const int threads = threads_or_all(o_.threads);
     LabellerOptions labelling{.threads = threads, .format = o_.format, .strict = o_.strict, .stop = interrupt_token()};
+    labelling.plan = plan_with_tuning(o_.tuning);
     labelling.memory_limit = std::llround(1e6 * o_.memory_mb);
     Labeller labeller(model_, entries_, labelling);
     need_ = labeller.check_memory();
@@ -285,6 +286,7 @@ void declare_options(CLI::App& command, Options& o) {
   command.add_flag("--strict", o.strict, "A scan with points that are NaN, infinite or out of range fails");
   add_json(command, o.json);
   add_threads(command, o.threads);
+  add_tuning(command, o.tuning);
 }
 
 }  // namespace

@@ -17,6 +17,10 @@ void add_format(CLI::App& command, std::string& format) {
   command.add_option("--format", format, "Format of the scan, when its extension does not tell");
 }
 
+void add_tuning(CLI::App& command, std::string& file) {
+  command.add_option("--tuning", file, "File of `rarefy tune` for this model and CPU (default: a cost model chooses)");
+}
+
 void add_json(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Print figures as JSON (docs/cli.md lists the fields)");
 }

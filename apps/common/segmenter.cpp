@@ -38,11 +38,17 @@ PointView view_of(const Scan& scan, const std::vector<float>& rows) {
           .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
 }
 
-Segmenter::Segmenter(const std::string& model_path, int threads)
+PlanOptions plan_with_tuning(const std::string& file) {
+  PlanOptions plan;
+  if (!file.empty()) plan.tuning = std::make_shared<Tuning>(Tuning::load(file));
+  return plan;
+}
+
+Segmenter::Segmenter(const std::string& model_path, int threads, const std::string& tuning)
     : path_(model_path),
       model_(load_segmenter(model_path)),
       threads_(threads),
-      session_(model_, {.threads = threads}) {}
+      session_(model_, {.threads = threads, .plan = plan_with_tuning(tuning)}) {}
 
 std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict) {
   interleave(scan, points_);

@@ -20,10 +20,15 @@ void interleave(const Scan& scan, std::vector<float>& rows);
 /// The scan as input of a model; `rows` is what interleave() made of it. Both must outlive the view.
 PointView view_of(const Scan& scan, const std::vector<float>& rows);
 
+/// How a model is compiled with a tuning file; empty: the cost model chooses.
+/// @throws IoError, InputError
+PlanOptions plan_with_tuning(const std::string& file);
+
 class Segmenter {
  public:
   /// @throws IoError, InputError, and UnsupportedError when the model does not label points
-  Segmenter(const std::string& model_path, int threads);
+  /// @param tuning  file of `rarefy tune`, or empty
+  Segmenter(const std::string& model_path, int threads, const std::string& tuning = {});
 
   /// Class index per point, 255 where there is none; valid until the next call.
   /// @throws InputError when strict and a point is not finite or outside; Cancelled

@@ -42,7 +42,7 @@ Labeller::Labeller(const Model& model, const std::vector<ScanEntry>& entries, co
       options_(options),
       geometry_threads_(make_thread_pool(options.threads)),
       network_threads_(make_thread_pool(options.threads)),
-      plan_(Plan::compile(model)) {
+      plan_(Plan::compile(model, options.plan)) {
   for (int g = 0; g < options.geometries; ++g)
     geometries_.emplace_back(plan_, GeometryOptions{.executor = geometry_threads_.get()});
   context_ = std::make_unique<Context>(plan_, ContextOptions{.executor = network_threads_.get()});

@@ -17,6 +17,7 @@ struct LabellerOptions {
   bool strict = false;
   std::int64_t memory_limit = 0;  ///< bytes that scans, geometry and features may take; 0 = what the system has
   int geometries = 3;             ///< as PipelineOptions
+  PlanOptions plan = {};          ///< how the model is compiled
   std::stop_token stop;           ///< polled
 };
 

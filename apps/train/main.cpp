@@ -38,8 +38,8 @@ constexpr const char* kExamples =
     "(not with --time-budget, which depends on the clock). Ctrl-C writes a checkpoint and exits with 130.\n";
 
 struct Arguments {
-  std::string data, validation, builder = "minkunet", init, checkpoint_dir, resume = "auto", optimizer = "adamw",
-                                budget;
+  std::string data, validation, builder = "minkunet", init, tuning, checkpoint_dir, resume = "auto",
+                                optimizer = "adamw", budget;
   std::vector<std::string> settings;
   double width = 0.25, voxel = 0.1;
   std::vector<std::string> notes;
@@ -119,6 +119,7 @@ void declare(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   app.add_option("--rotate-paste", augment.rotate_paste, "share of scans with objects of another pasted")
       ->capture_default_str();
+  app.add_option("--tuning", a.tuning, "file of `rarefy tune --training`: dataflows of the convolutions");
   app.add_option("--seed", r.seed)->capture_default_str();
   app.add_option("--threads", r.threads)->capture_default_str();
   app.add_option("--checkpoint-dir", a.checkpoint_dir, "folder of the checkpoint; none is written without it");
@@ -220,6 +221,7 @@ int train(Arguments& a) {
   if (a.baseline) return fit_baseline(a);
   r.validation = split(a.validation);
   r.learner.optimizer.rule = train::rule_from_name(a.optimizer);
+  if (!a.tuning.empty()) r.learner.tuning = std::make_shared<Tuning>(Tuning::load(a.tuning));
   if (!a.budget.empty()) r.time_budget = parse_duration(a.budget);
   if (!a.checkpoint_dir.empty()) {
     make_directories(a.checkpoint_dir);

@@ -166,6 +166,7 @@ class RAREFY_API Geometry {
 
  private:
   friend class Context;
+  friend class Tuner;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

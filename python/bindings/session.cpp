@@ -61,20 +61,23 @@ Input input_of(const std::string& name, const py::tuple& given, std::int64_t coo
   return SparseView{static_cast<const std::int32_t*>(coords.data), features, given[3].cast<std::int64_t>()};
 }
 
-SessionOptions options_of(int threads, std::int64_t memory_limit, const std::string& isa, bool fuse) {
+SessionOptions options_of(int threads, std::int64_t memory_limit, const std::string& isa, bool fuse,
+                          const std::string& tuning) {
   SessionOptions options;
   options.threads = threads;
   options.memory_limit = memory_limit;
   options.plan.isa = isa;
   options.plan.fuse = fuse;
+  if (!tuning.empty()) options.plan.tuning = std::make_shared<Tuning>(Tuning::load(tuning));
   return options;
 }
 
 /// Session with the rules of Python: arrays may be kept, threads may share it, a fork may happen.
 class PySession {
  public:
-  PySession(const Model& model, int threads, std::int64_t memory_limit, const std::string& isa, bool fuse)
-      : session_(std::make_unique<Session>(model, options_of(threads, memory_limit, isa, fuse))),
+  PySession(const Model& model, int threads, std::int64_t memory_limit, const std::string& isa, bool fuse,
+            const std::string& tuning)
+      : session_(std::make_unique<Session>(model, options_of(threads, memory_limit, isa, fuse, tuning))),
         threads_(threads),
         process_(getpid()) {}
 
@@ -181,9 +184,9 @@ class PySession {
 
 void bind_session(py::module_& m) {
   py::class_<PySession>(m, "Session")
-      .def(py::init<const Model&, int, std::int64_t, const std::string&, bool>(), py::arg("model"),
+      .def(py::init<const Model&, int, std::int64_t, const std::string&, bool, const std::string&>(), py::arg("model"),
            py::arg("threads") = 1, py::arg("memory_limit") = 0, py::arg("isa") = "", py::arg("fuse") = true,
-           py::call_guard<py::gil_scoped_release>())
+           py::arg("tuning") = "", py::call_guard<py::gil_scoped_release>())
       .def("run", &PySession::run, py::arg("inputs"), py::arg("strict") = false, py::arg("deadline_ms") = py::none(),
            "Runs prepared inputs; results by name as (array, coords or None).")
       .def("profile", &PySession::profile, "Times and counts of the last run, per step and in all.")

@@ -98,13 +98,14 @@ class Session:
     Runs release the GIL; runs of one session wait for each other, those of several go side by side.
     memory_limit  most bytes that runs may hold; 0 = what the system has available
     isa           "portable", "avx2" or "avx512"; empty = the best
+    tuning        file of `rarefy tune` for this model and CPU; None = a cost model chooses dataflows
     """
 
-    def __init__(self, model, threads=1, *, memory_limit=0, isa="", fuse=True):
+    def __init__(self, model, threads=1, *, memory_limit=0, isa="", fuse=True, tuning=None):
         self.model = model
         self._inputs = {spec["name"]: spec for spec in model._core.inputs}
         self._types = model._core.graph.outputs
-        self._core = _core.Session(model._core, threads, memory_limit, isa, fuse)
+        self._core = _core.Session(model._core, threads, memory_limit, isa, fuse, os.fspath(tuning or ""))
 
     def run(self, inputs=None, /, *, strict=False, deadline_ms=None, **named):
         """Results by name. Inputs by name: points as float32 [P, 3 or 4] (or a list of those: several scans; or an array
@@ -121,7 +122,7 @@ class Session:
 
     def profile(self):
         """Times and counts of the last run: total_ms, voxelize_ms, maps_ms, network_ms, macs, points, voxels, ..., and
-        `steps`: name, op, kind, variant, ms, macs, rows, pairs of each."""
+        `steps`: name, op, kind, variant, dataflow, ms, macs, rows, pairs of each."""
         return self._core.profile()
 
     def plan(self):

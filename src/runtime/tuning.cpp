@@ -53,10 +53,7 @@ void Tuning::require_match(const Graph& graph, std::string_view isa_here) const 
   require("model", model, fingerprint(graph));
 }
 
-std::string Tuning::fingerprint(const Graph& graph) {
-  const std::string text = graph_to_json(graph);
-  return fmt::format("{:08x}", crc32({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}));
-}
+std::string Tuning::fingerprint(const Graph& graph) { return fmt::format("{:08x}", crc32_of(graph_to_json(graph))); }
 
 Tuning Tuning::load(const std::string& path) { return parse(read_text(path), path); }
 

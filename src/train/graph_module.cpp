@@ -170,6 +170,11 @@ std::vector<at::Tensor> GraphModule::forward(std::shared_ptr<const Prepared> bat
   return forward_values(std::move(batch), wanted, mode);
 }
 
+void GraphModule::set_tuning(std::shared_ptr<const Tuning> tuning) {
+  if (tuning) tuning->require_match(graph_, name(select_conv_variant()));
+  tuning_ = std::move(tuning);
+}
+
 std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepared> batch,
                                                     const std::vector<ValueId>& wanted, Mode mode) {
   std::vector<at::Tensor> values(graph_.values().size());
@@ -188,7 +193,7 @@ std::vector<at::Tensor> GraphModule::forward_values(std::shared_ptr<const Prepar
     const std::vector<at::Tensor> parameters = node_parameters(node);
     values[static_cast<std::size_t>(step.result)] =
         op.forward({graph_, node, preparer_, batch, values, parameters, executor_, variant, step.fusion,
-                    mode == Mode::training, random_});
+                    mode == Mode::training, random_, tuning_.get()});
   }
   std::vector<at::Tensor> result;
   for (const ValueId value : wanted) result.push_back(values[static_cast<std::size_t>(value)]);

@@ -50,6 +50,8 @@ class GraphModule {
   ValueId output(std::string_view name) const;
   /// Names the random numbers of the forward passes that follow. The same seed and step drop the same elements.
   void set_random(StepSeed random) { random_ = random; }
+  /// Dataflows of the convolutions; null: the cost model's. @throws UsageError when they are for something else
+  void set_tuning(std::shared_ptr<const Tuning> tuning);
   /// Removes the gradients of all parameters.
   void clear_gradients();
 
@@ -70,6 +72,7 @@ class GraphModule {
   std::vector<Parameter> parameters_;
   std::map<std::string, std::size_t, std::less<>> index_;
   StepSeed random_;
+  std::shared_ptr<const Tuning> tuning_;
 };
 
 }  // namespace rarefy::train

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rarefy/model.h"
+#include "rarefy/tuning.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/prepared.h"
@@ -20,7 +21,8 @@ struct LearnerOptions {
   double clip = 10.0;      ///< largest norm of all gradients together; 0 = no clipping
   double average = 0.999;  ///< decay of the moving average of the weights; 0 = none
   std::string output = "logits";
-  std::uint64_t seed = 1;  ///< of dropout
+  std::uint64_t seed = 1;                     ///< of dropout
+  std::shared_ptr<const Tuning> tuning = {};  ///< of `rarefy tune --training`; part of what decides the bits
 };
 
 struct StepResult {

@@ -12,6 +12,7 @@
 
 #include "kernels/conv.h"
 #include "rarefy/graph.h"
+#include "rarefy/tuning.h"
 #include "train/prepared.h"
 
 namespace rarefy::train {
@@ -39,8 +40,9 @@ struct ForwardArgs {
   Executor& executor;
   const ConvVariant& variant;
   NormFusion fusion = {};
-  bool training = true;  ///< batch norm: statistics of the batch, and running ones move; dropout drops
-  StepSeed random = {};  ///< dropout
+  bool training = true;            ///< batch norm: statistics of the batch, and running ones move; dropout drops
+  StepSeed random = {};            ///< dropout
+  const Tuning* tuning = nullptr;  ///< dataflows of convolutions; null: the cost model's
 
   const at::Tensor& input(std::size_t i) const { return values[static_cast<std::size_t>(node.inputs[i])]; }
 };

@@ -16,6 +16,8 @@ struct ConvGradient {
   bool has_bias = false;
   const ConvVariant* variant = nullptr;
   Executor* executor = nullptr;
+  Dataflow input_dataflow = Dataflow::automatic;
+  Dataflow weight_dataflow = Dataflow::automatic;
 
   std::int64_t volume() const { return weight.dim() == 3 ? weight.size(0) : 1; }
 
@@ -27,13 +29,13 @@ struct ConvGradient {
       const WeightOrder order = call.map == nullptr ? WeightOrder::transposed : call.adjoint.order;
       pack_weights(*variant, weight.data_ptr<float>(), volume(), in, out, order, packed, *executor);
       result[0] = empty_matrix(x.size(0), in);
-      conv_forward(matrix(gradient), packed, call.adjoint.map, {}, *executor, matrix(result[0]));
+      conv_forward(matrix(gradient), packed, call.adjoint.map, {}, *executor, matrix(result[0]), input_dataflow);
     }
     if (needed[1]) {
       AlignedBuffer scratch;
       result[1] = at::empty(weight.sizes(), at::kFloat);
       conv_weight_gradient(*variant, matrix(x), matrix(gradient), call.map, volume(), *executor, scratch,
-                           result[1].data_ptr<float>());
+                           result[1].data_ptr<float>(), weight_dataflow);
     }
     if (has_bias && needed[2]) {
       result[2] = at::empty({out}, at::kFloat);
@@ -61,6 +63,13 @@ at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
   const at::Tensor weight = rounded_weight(args);
   const bool has_bias = args.parameters.size() > 1;
   ConvGradient gradient{args.batch, call, x, weight, has_bias, &args.variant, &args.executor};
+  Dataflow dataflow = Dataflow::automatic;
+  if (args.tuning != nullptr) {
+    const Tuning::Layer& tuned = args.tuning->layer(args.node.name);
+    dataflow = dataflow_named(tuned.forward);
+    gradient.input_dataflow = dataflow_named(tuned.input_gradient);
+    gradient.weight_dataflow = dataflow_named(tuned.weight_gradient);
+  }
   PackedWeights packed;
   pack_weights(args.variant, weight.data_ptr<float>(), gradient.volume(), weight.size(-2), weight.size(-1),
                WeightOrder::forward, packed, args.executor);
@@ -71,7 +80,7 @@ at::Tensor convolve(const ForwardArgs& args, const ConvCall& call) {
     epilogue.bias = bias.data_ptr<float>();
   }
   at::Tensor y = empty_matrix(call.rows, weight.size(-1));
-  conv_forward(matrix(x), packed, call.map, epilogue, args.executor, matrix(y));
+  conv_forward(matrix(x), packed, call.map, epilogue, args.executor, matrix(y), dataflow);
   std::vector<at::Tensor> inputs{args.input(0), args.parameters[0]};
   if (has_bias) inputs.push_back(args.parameters[1]);
   return differentiable(std::move(y), inputs, std::move(gradient));

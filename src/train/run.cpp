@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/file.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
@@ -35,17 +36,22 @@ std::int64_t count(const std::vector<ScanSource>& sources) {
 std::string describe(const Model& model, const RunSettings& s, std::int64_t scans) {
   const auto& a = s.augment;
   const auto& o = s.learner.optimizer;
-  return fmt::format(
-      "parameters {}\nnodes {}\nscans {}\nsteps {}\nbudget {}\nbatch {}\nrate {} {} {}\nbalance {}\nloss {} {}\nclip "
-      "{}\n"
-      "average {}\noptimizer {} {} {} {} {} {} {}\naugment {} {} {} {} {} {} {} {} {} {} {} {} {} {}\nseed {}\nthreads "
-      "{}\n",
-      model.graph().parameters(), model.graph().nodes().size(), scans, s.time_budget > 0.0 ? 0 : s.steps, s.time_budget,
-      s.scans_per_batch, s.rate, s.warm_up, s.final_rate, s.balance_classes, s.learner.loss.cross_entropy,
-      s.learner.loss.lovasz, s.learner.clip, s.learner.average, static_cast<int>(o.rule), o.beta1, o.beta2, o.epsilon,
-      o.momentum, o.nesterov, o.weight_decay, a.rotate, a.flip_x, a.flip_y, a.scale_min, a.scale_max, a.translate,
-      a.jitter, a.drop_points, a.drop_intensity, a.intensity_scale, a.swap_sector, a.rotate_paste, a.max_points,
-      a.rare_region, s.seed, s.threads);
+  const std::string tuning =
+      s.learner.tuning ? fmt::format("tuning {:08x}\n", crc32_of(s.learner.tuning->to_json())) : std::string();
+  return tuning + fmt::format(
+                      "parameters {}\nnodes {}\nscans {}\nsteps {}\nbudget {}\nbatch {}\nrate {} {} {}\nbalance "
+                      "{}\nloss {} {}\nclip "
+                      "{}\n"
+                      "average {}\noptimizer {} {} {} {} {} {} {}\naugment {} {} {} {} {} {} {} {} {} {} {} {} {} "
+                      "{}\nseed {}\nthreads "
+                      "{}\n",
+                      model.graph().parameters(), model.graph().nodes().size(), scans,
+                      s.time_budget > 0.0 ? 0 : s.steps, s.time_budget, s.scans_per_batch, s.rate, s.warm_up,
+                      s.final_rate, s.balance_classes, s.learner.loss.cross_entropy, s.learner.loss.lovasz,
+                      s.learner.clip, s.learner.average, static_cast<int>(o.rule), o.beta1, o.beta2, o.epsilon,
+                      o.momentum, o.nesterov, o.weight_decay, a.rotate, a.flip_x, a.flip_y, a.scale_min, a.scale_max,
+                      a.translate, a.jitter, a.drop_points, a.drop_intensity, a.intensity_scale, a.swap_sector,
+                      a.rotate_paste, a.max_points, a.rare_region, s.seed, s.threads);
 }
 
 /// The first line in which two descriptions differ.
