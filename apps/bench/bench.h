@@ -9,6 +9,7 @@ namespace rarefy::cli::bench {
 void declare_ablation(CLI::App& command);
 void declare_conv(CLI::App& command);
 void declare_crossover(CLI::App& command);
+void declare_dataflows(CLI::App& command);
 void declare_model(CLI::App& command);
 void declare_precision(CLI::App& command);
 void declare_scale(CLI::App& command);

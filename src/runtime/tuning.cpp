@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json_read.h"
 #include "graph/json_io.h"
-#include "kernels/conv.h"
+#include "kernels/dataflow.h"
 
 namespace rarefy {
 namespace {

@@ -14,9 +14,26 @@ namespace {
 using testing::HasSubstr;
 
 TEST_F(Program, help_of_every_subcommand_has_examples) {
-  for (const char* command : {"", "segment", "stream", "convert", "eval", "simulate", "simulate lidar", "inspect",
-                              "info", "run", "bench", "bench ablation", "bench conv", "bench model", "bench crossover",
-                              "bench scale", "bench precision", "quantize"}) {
+  for (const char* command : {"",
+                              "segment",
+                              "stream",
+                              "convert",
+                              "eval",
+                              "simulate",
+                              "simulate lidar",
+                              "inspect",
+                              "info",
+                              "run",
+                              "bench",
+                              "bench ablation",
+                              "bench conv",
+                              "bench model",
+                              "bench crossover",
+                              "bench scale",
+                              "bench precision",
+                              "bench dataflows",
+                              "quantize",
+                              "tune"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;

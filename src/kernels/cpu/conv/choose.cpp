@@ -1,16 +1,12 @@
 // Which dataflow a convolution runs in when nobody says.
 #include <algorithm>
-#include <array>
 #include <cmath>
 
-#include "base/check.h"
 #include "kernels/cpu/conv/forward_run.h"
 #include "kernels/cpu/conv/partition.h"
 
 namespace rarefy {
 namespace {
-
-constexpr std::array kDataflows{Dataflow::blocked, Dataflow::stationary, Dataflow::on_demand};
 
 // Cycles, from measurements on real scans (`rarefy bench dataflows`); only their ratios matter.
 constexpr double kTileRows = 6;         // pairs of a full tile
@@ -48,28 +44,6 @@ double stationary_cost(const Work& w, const KernelMap& map) {
 
 }  // namespace
 
-std::span<const Dataflow> dataflows() { return kDataflows; }
-
-std::string_view name(Dataflow dataflow) {
-  switch (dataflow) {
-    case Dataflow::automatic:
-      return "automatic";
-    case Dataflow::blocked:
-      return "blocked";
-    case Dataflow::stationary:
-      return "stationary";
-    case Dataflow::on_demand:
-      return "on_demand";
-  }
-  return "automatic";
-}
-
-Dataflow dataflow_named(std::string_view wanted) {
-  for (const Dataflow dataflow : {Dataflow::automatic, Dataflow::blocked, Dataflow::stationary, Dataflow::on_demand})
-    if (name(dataflow) == wanted) return dataflow;
-  fail<UsageError>("there is no dataflow '{}': automatic, blocked, stationary, on_demand", wanted);
-}
-
 double expected_cost(Dataflow dataflow, const ConvVariant& variant, const KernelMap& map, std::int64_t in_channels,
                      std::int64_t out_channels) {
   const conv_cpu::Panels panels(*variant.kernels, out_channels);
@@ -97,7 +71,7 @@ Dataflow choose_dataflow(const PackedWeights& weights, const KernelMap& map) {
     return expected_cost(dataflow, *weights.variant, map, weights.in_channels, weights.out_channels);
   };
   Dataflow best = Dataflow::blocked;
-  for (const Dataflow dataflow : kDataflows) {
+  for (const Dataflow dataflow : dataflows()) {
     if (dataflow == Dataflow::stationary && map.tiles.empty()) continue;
     if (cost(dataflow) < cost(best)) best = dataflow;
   }
