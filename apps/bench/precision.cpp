@@ -1,4 +1,4 @@
-// rarefy bench precision: a whole network on real numbers and on integers, in turns.
+// rarefy bench precision: a whole network in fp32, in 16 bits and on integers, in turns.
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +13,7 @@
 #include "common/model_source.h"
 #include "compress/quantize.h"
 #include "data/formats/formats.h"
+#include "kernels/conv_half.h"
 #include "kernels/conv_int8.h"
 #include "measure/input.h"
 #include "rarefy/session.h"
@@ -72,11 +73,12 @@ void bench_precision(const Options& o) {
   compress::Calibration calibration(model, threads);
   calibration.observe(inputs);
   std::vector<Side> sides;
-  sides.push_back({"fp32",
-                   std::string(name(select_conv_variant())),
-                   std::make_unique<Session>(model, SessionOptions{.executor = executor.get()}),
-                   {},
-                   {}});
+  const auto in_storage = [&](Storage storage) {
+    return std::make_unique<Session>(model, SessionOptions{.executor = executor.get(), .plan = {.storage = storage}});
+  };
+  sides.push_back({"fp32", std::string(name(select_conv_variant())), in_storage(Storage::real), {}, {}});
+  sides.push_back(
+      {"fp16", std::string(select_half_variant(cpu::allowed_isa()).name), in_storage(Storage::half), {}, {}});
   for (const int bits : o.bits)
     sides.push_back(
         {fmt::format("int{}", bits),
@@ -116,8 +118,9 @@ void declare_precision(CLI::App& command) {
   set_examples(command,
                "  rarefy bench precision --builder minkunet --width 1.0 --scan scan.bin --threads 2\n"
                "  rarefy bench precision --scan scan.bin                    the shipped model\n\n"
-               "A whole network on real numbers and on integers, in turns; medians. Calibrated on the scan itself: "
-               "speed only.\nAccuracy: rarefy quantize, then rarefy eval.\n");
+               "A whole network in fp32, with weights and features in 16 bits (fp16: arithmetic stays fp32), and on "
+               "integers, in turns;\nmedians. Calibrated on the scan itself: speed and memory only. Accuracy: rarefy "
+               "quantize, then rarefy eval.\n");
   auto o = std::make_shared<Options>();
   command.add_option("--scan", o->scan, "Scan to compute on")->required();
   add_format(command, o->format);
@@ -125,7 +128,7 @@ void declare_precision(CLI::App& command) {
   command.add_option("--width", o->width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--model", o->model, "Model file (default: the one that segment uses)");
-  command.add_option("--bits", o->bits, "Precisions beside fp32, a list (default: 8,7)")
+  command.add_option("--bits", o->bits, "Integers beside fp32 and fp16, a list (default: 8,7)")
       ->delimiter(',')
       ->check(CLI::Range(2, 8));
   command.add_option("--repetitions", o->repetitions, "Runs of each (default: 7)")->check(CLI::Range(1, 1000));

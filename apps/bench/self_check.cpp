@@ -35,9 +35,9 @@ Json report_json(const self_check::Report& report) {
 }
 
 void print_report(const self_check::Report& report) {
-  if (!report.ran) return print("{:<12} {:<10} not run: {}\n", report.family, report.variant, report.why_not);
+  if (!report.ran) return print("{:<12} {:<13} not run: {}\n", report.family, report.variant, report.why_not);
   for (const self_check::Check& check : report.checks) {
-    print("{:<12} {:<10} {:<18} {:>6} {:>10.1e} {:>10.0e}  {}{}\n", report.family, report.variant, check.name,
+    print("{:<12} {:<13} {:<18} {:>6} {:>10.1e} {:>10.0e}  {}{}\n", report.family, report.variant, check.name,
           check.cases, check.error, check.tolerance, check.passed() ? "passed" : "FAILED",
           check.passed() ? "" : ": " + check.worst);
   }
@@ -48,6 +48,7 @@ void print_report(const self_check::Report& report) {
 void run_self_check(bool json) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<self_check::Report> reports = self_check::check_convolutions(conv_variants());
+  for (self_check::Report& report : self_check::check_halves(half_variants())) reports.push_back(std::move(report));
   for (self_check::Report& report : self_check::check_integers(int8_variants())) reports.push_back(std::move(report));
   for (const cpu::Isa isa : {cpu::Isa::avx512, cpu::Isa::avx2, cpu::Isa::portable})
     reports.push_back(self_check::check_batch_norm(isa));
@@ -63,7 +64,7 @@ void run_self_check(bool json) {
                 {"variants", all},
                 {"ms", ms_since(start)}});
   } else {
-    print("{:<12} {:<10} {:<18} {:>6} {:>10} {:>10}\n", "kernels", "variant", "check", "cases", "error", "tolerance");
+    print("{:<12} {:<13} {:<18} {:>6} {:>10} {:>10}\n", "kernels", "variant", "check", "cases", "error", "tolerance");
     for (const self_check::Report& report : reports) print_report(report);
     print("{}: {} ({:.1f} s)\n", cpu::model_name(), passed ? "every variant that this CPU can run passed" : "FAILED",
           1e-3 * ms_since(start));

@@ -14,6 +14,7 @@
 #include "common/model_source.h"
 #include "common/train_program.h"
 #include "kernels/conv.h"
+#include "kernels/conv_half.h"
 #include "kernels/conv_int8.h"
 #include "kernels/cpu/peak.h"
 #include "rarefy/error.h"
@@ -91,7 +92,12 @@ nlohmann::ordered_json gather() {
   nlohmann::ordered_json int8 = nlohmann::ordered_json::array();
   for (const Int8Variant& v : int8_variants())
     int8.push_back({{"name", v.name}, {"available", runs_here(v)}, {"most_bits", v.most_bits}});
-  json["variants"] = {{"conv", variants()}, {"int8", int8}};
+  nlohmann::ordered_json half = nlohmann::ordered_json::array();
+  const HalfVariant& selected_half = select_half_variant(isa);
+  for (const HalfVariant& v : half_variants())
+    half.push_back(
+        {{"name", v.name}, {"available", runs_here(v)}, {"proven", v.proven}, {"selected", &v == &selected_half}});
+  json["variants"] = {{"conv", variants()}, {"half", half}, {"int8", int8}};
   json["peak_gflops"] = {{"fp32", measure_peak_gflops(isa)}};
   json["build"] = {{"compiler", build.compiler},
                    {"type", build.build_type},

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "kernels/conv.h"
+#include "kernels/conv_half.h"
 #include "kernels/conv_int8.h"
 
 namespace rarefy::self_check {
@@ -29,7 +30,7 @@ struct Check {
 
 /// What was found out about one variant.
 struct Report {
-  std::string family;   ///< "convolution", "8 bits", "batch norm", "sparse"
+  std::string family;   ///< "convolution", "16 bits", "8 bits", "batch norm", "sparse"
   std::string variant;  ///< "avx512", ...
   bool ran = false;
   std::string why_not;  ///< when it did not run
@@ -43,6 +44,8 @@ std::string not_available(cpu::Isa isa);
 
 /// Convolution: forward, both gradients, linear rows, transposed maps; exact sums of integers.
 std::vector<Report> check_convolutions(std::span<const ConvVariant> variants);
+/// Convolution in 16 bits: every conversion, and sums of integers that must be rounded exactly once.
+std::vector<Report> check_halves(std::span<const HalfVariant> variants);
 /// 8-bit convolution: exact sums and stored bytes, with and without sign, extreme values among them.
 std::vector<Report> check_integers(std::span<const Int8Variant> variants);
 /// Batch normalisation as it is chosen for an instruction set: statistics, application, gradient. Sets the environment

@@ -71,12 +71,20 @@ class RAREFY_API Outputs {
   std::vector<Entry> entries_;
 };
 
+/// What layers keep their weights and features in. They compute in fp32 either way.
+enum class Storage : std::uint8_t {
+  as_weights,  ///< a layer whose weight the model holds as f16 (`rarefy quantize --bits 16`): as half, others: as real
+  real,        ///< fp32
+  half,        ///< 16 bits (IEEE binary16): weights, and the features between such layers. Outputs stay fp32.
+};
+
 /// How a model is compiled.
 struct PlanOptions {
   bool fuse = true;          ///< fuse normalisation, residual add and activation into the layers that make their input
   bool share_memory = true;  ///< reuse buffers of values that are no longer needed
   bool integers = true;      ///< quantized layers compute on bytes; false: the same rounding on real numbers
-  std::string isa = {};      ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
+  Storage storage = Storage::as_weights;
+  std::string isa = {};                       ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
   std::shared_ptr<const Tuning> tuning = {};  ///< of `rarefy tune`; without it a deterministic cost model chooses
 };
 

@@ -8,7 +8,7 @@
 
 namespace rarefy {
 
-/// Element types. f16 and bf16 exist so that files and views can name them; kernels for them come later.
+/// Element types. f16 is for storage: what is computed with it is f32. bf16 exists so that files can name it.
 enum class Dtype : std::uint8_t { f32, f64, f16, bf16, i8, u8, i32, i64 };
 
 /// Where the memory lives. Only `cpu` is served today.
@@ -36,6 +36,12 @@ constexpr std::int64_t size_of(Dtype dtype) {
 /// Name as in a safetensors file, lower case: "f32", "i64", ...
 RAREFY_API std::string_view name(Dtype dtype);
 
+/// A 16-bit floating point number (IEEE 754 binary16) as it is stored.
+struct Half {
+  std::uint16_t bits = 0;
+  bool operator==(const Half&) const = default;  ///< of the bits
+};
+
 template <class T>
 struct DtypeOf;
 template <>
@@ -45,6 +51,10 @@ struct DtypeOf<float> {
 template <>
 struct DtypeOf<double> {
   static constexpr Dtype value = Dtype::f64;
+};
+template <>
+struct DtypeOf<Half> {
+  static constexpr Dtype value = Dtype::f16;
 };
 template <>
 struct DtypeOf<std::int8_t> {

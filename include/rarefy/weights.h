@@ -75,8 +75,8 @@ class RAREFY_API Weights {
   void set(std::string name, Tensor tensor);
   void erase(std::string_view name);
   const std::map<std::string, Tensor, std::less<>>& all() const { return tensors_; }
-  /// The referenced values, materialised: the tensor itself, or a copy of the view. @throws ShapeError when the view
-  /// leaves it.
+  /// The referenced values, materialised: the tensor itself, or a copy of the view. Halves come as f32.
+  /// @throws ShapeError when the view leaves it.
   Tensor resolve(const ParameterRef& ref) const;
 
  private:

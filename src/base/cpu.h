@@ -9,7 +9,7 @@ namespace rarefy::cpu {
 /// Instruction sets that kernels are written for; each one includes those before it.
 enum class Isa : std::uint8_t {
   portable,  ///< what the compiler's baseline has (x86-64: SSE2; aarch64: NEON)
-  avx2,      ///< AVX2 and FMA
+  avx2,      ///< AVX2, FMA and F16C (conversions from and to fp16)
   avx512,    ///< AVX-512 F, BW, DQ and VL
 };
 /// "portable", "avx2", "avx512".
@@ -17,7 +17,7 @@ std::string_view name(Isa isa);
 
 /// Features of the CPU that runs this process; all false where the operating system does not save the registers.
 struct Features {
-  bool avx2_fma = false;
+  bool avx2_fma = false;     ///< AVX2, FMA and F16C
   bool avx512 = false;       ///< F, BW, DQ, VL
   bool avx512_vnni = false;  ///< int8 dot products on 512-bit vectors
   bool avx512_fp16 = false;  ///< fp16 arithmetic

@@ -56,11 +56,13 @@ void check_weights(const Graph& graph, const Weights& weights) {
       const ParameterRef& ref = node.parameters[p];
       RAREFY_CHECK(weights.contains(ref.name), ShapeError, "node '{}' ({}): parameter '{}' is missing", node.name,
                    node.op, ref.name);
-      const Tensor tensor = weights.resolve(ref);
-      RAREFY_CHECK(tensor.dtype() == Dtype::f32, ShapeError, "node '{}' ({}): parameter '{}' is {}, expected f32",
-                   node.name, node.op, ref.name, name(tensor.dtype()));
-      RAREFY_CHECK(tensor.shape() == shapes[p], ShapeError, "node '{}' ({}): parameter '{}' has shape {}, expected {}",
-                   node.name, node.op, ref.name, text(tensor.shape()), text(shapes[p]));
+      const Tensor& stored = weights.at(ref.name);
+      RAREFY_CHECK(stored.dtype() == Dtype::f32 || stored.dtype() == Dtype::f16, ShapeError,
+                   "node '{}' ({}): parameter '{}' is {}, expected f32 or f16", node.name, node.op, ref.name,
+                   name(stored.dtype()));
+      const auto shape = ref.view.empty() ? stored.shape() : weights.resolve(ref).shape();
+      RAREFY_CHECK(shape == shapes[p], ShapeError, "node '{}' ({}): parameter '{}' has shape {}, expected {}",
+                   node.name, node.op, ref.name, text(shape), text(shapes[p]));
     }
   }
 }

@@ -1,11 +1,13 @@
 #include "rarefy/weights.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
 
 #include "base/check.h"
+#include "base/half.h"
 #include "base/text.h"
 
 namespace rarefy {
@@ -70,9 +72,17 @@ void Weights::erase(std::string_view name) {
   if (found != tensors_.end()) tensors_.erase(found);
 }
 
-Tensor Weights::resolve(const ParameterRef& ref) const {
-  const Tensor& stored = at(ref.name);
-  if (ref.view.empty()) return stored;
+namespace {
+
+Tensor widened(const Tensor& tensor) {
+  if (tensor.dtype() != Dtype::f16) return tensor;
+  Tensor result(Dtype::f32, tensor.shape());
+  const auto from = tensor.as<Half>();
+  std::transform(from.begin(), from.end(), result.mutable_as<float>().begin(), [](Half h) { return widen(h); });
+  return result;
+}
+
+Tensor part_of(const Tensor& stored, const ParameterRef& ref) {
   const auto& shape = stored.shape();
   const auto& slices = ref.view.slices;
   RAREFY_CHECK(slices.size() == shape.size(), ShapeError, "view of parameter '{}' has {} axes, the parameter {}",
@@ -98,6 +108,13 @@ Tensor Weights::resolve(const ParameterRef& ref) const {
     std::memcpy(to + static_cast<std::size_t>(i) * item, from + static_cast<std::size_t>(offset) * item, item);
   }
   return result;
+}
+
+}  // namespace
+
+Tensor Weights::resolve(const ParameterRef& ref) const {
+  const Tensor& stored = at(ref.name);
+  return widened(ref.view.empty() ? stored : part_of(stored, ref));
 }
 
 }  // namespace rarefy

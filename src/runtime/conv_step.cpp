@@ -14,9 +14,10 @@ struct Affine {
 };
 
 struct ConvState {
-  PackedWeights weights;    ///< of a layer on real numbers
-  Int8Weights int_weights;  ///< of a layer on integers
-  std::vector<float> bias;  ///< empty: none
+  PackedWeights weights;     ///< of a layer on real numbers
+  Int8Weights int_weights;   ///< of a layer on integers
+  HalfWeights half_weights;  ///< of a layer that keeps them in 16 bits
+  std::vector<float> bias;   ///< empty: none
   std::vector<float> scale;
   std::optional<Quantization> result;    ///< what ends the chain
   std::optional<Quantization> residual;  ///< when it is kept as bytes
@@ -74,8 +75,8 @@ std::any prepare_conv(const PrepareArgs& args) {
   const Affine affine = affine_of(args, cout);
   state->bias = affine.bias;
   if (args.fusion.quantize != nullptr) state->result = quantization_of(*args.fusion.quantize, args.weights);
-  if (args.fusion.residual >= 0) state->residual = args.storage(args.fusion.residual);
-  const auto& x_is = args.storage(args.node.inputs[0]);
+  if (args.fusion.residual >= 0) state->residual = args.bytes_of(args.fusion.residual);
+  const auto x_is = args.bytes_of(args.node.inputs[0]);
   if (x_is && bits != 0) {
     std::vector<std::int8_t> values(weight.as<float>().size());
     state->scale.resize(static_cast<std::size_t>(cout));
@@ -84,6 +85,12 @@ std::any prepare_conv(const PrepareArgs& args) {
       state->scale[c] = static_cast<float>(static_cast<double>(x_is->scale) * state->scale[c] * affine.factor[c]);
     pack_int8_weights(select_int8_variant(std::max(bits, x_is->bits)), values.data(), volume, cin, cout, x_is->zero(),
                       state->int_weights);
+    return state;
+  }
+  if (args.weights_as == Dtype::f16) {
+    const std::vector<float> factor(affine.factor.begin(), affine.factor.end());
+    pack_half_weights(select_half_variant(args.variant.needs), weight.as<float>().data(), volume, cin, cout, factor,
+                      state->half_weights);
     return state;
   }
   std::vector<float> values(weight.as<float>().begin(), weight.as<float>().end());
@@ -120,11 +127,34 @@ void run_integers(const RunArgs& args, const ConvState& state, const KernelMap* 
   if (state.result) round_rows(args.output(0), *state.result, *args.executor, args.output(0));
 }
 
+FloatRows rows_of(const TensorView& view) {
+  if (view.dtype == Dtype::f16) return view.matrix<const Half>();
+  return view.matrix<const float>();
+}
+
+void run_halves(const RunArgs& args, const ConvState& state, const KernelMap* map) {
+  HalfEpilogue epilogue;
+  if (!state.bias.empty()) epilogue.bias = state.bias.data();
+  if (args.fusion->residual >= 0) epilogue.residual = rows_of(args.view(args.fusion->residual));
+  epilogue.activation = args.fusion->activation;
+  epilogue.slope = args.fusion->slope;
+  FloatRowsOut y = Matrix<float>();
+  if (args.view(args.node->outputs[0]).dtype == Dtype::f16) {
+    y = args.output<Half>(0);
+  } else {
+    y = args.output(0);
+  }
+  conv_half(rows_of(args.view(args.node->inputs[0])), state.half_weights, map, epilogue, *args.executor, *args.scratch,
+            y);
+  *args.variant = state.half_weights.variant->name;
+}
+
 }  // namespace
 
 void run_conv(const RunArgs& args, const KernelMap* map) {
   const auto& state = *std::any_cast<const std::shared_ptr<ConvState>&>(*args.state);
   if (state.int_weights.variant != nullptr) return run_integers(args, state, map);
+  if (state.half_weights.variant != nullptr) return run_halves(args, state, map);
   const Dataflow ran = conv_forward(args.input(0), state.weights, map, epilogue_of(args, state.bias), *args.executor,
                                     args.output(0), state.dataflow);
   if (map != nullptr) *args.dataflow = name(ran);

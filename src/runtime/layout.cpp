@@ -51,7 +51,7 @@ struct Planner {
       if (node.op != "concat" && node.op != "dropout") continue;
       std::int64_t column = 0;
       for (const ValueId input : node.inputs) {
-        const bool alike = layout.stored[at(input)].has_value() == layout.stored[at(step.result)].has_value();
+        const bool alike = layout.dtype(graph, input) == layout.dtype(graph, step.result);
         if (alike && made[at(input)] != 0 && inside[at(input)].root < 0 && !is_output(input) && input != step.result)
           inside[at(input)] = {step.result, column};
         column += graph.type(input).channels;
@@ -86,7 +86,7 @@ struct Planner {
   /// Elements from row to row. Bytes are multiplied in groups of four.
   std::int64_t row_stride(ValueId root) const {
     const std::int64_t channels = graph.type(root).channels;
-    return layout.stored[at(root)] ? (channels + 3) / 4 * 4 : channels;
+    return layout.kept[at(root)] && layout.dtype(graph, root) == Dtype::u8 ? (channels + 3) / 4 * 4 : channels;
   }
 
   /// The smallest free buffer of the space that is wide enough; else the widest free one, widened; else a new one.
@@ -117,10 +117,9 @@ struct Planner {
 
 }  // namespace
 
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share,
-                   std::vector<std::optional<Quantization>> stored) {
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept) {
   Layout layout;
-  layout.stored = std::move(stored);
+  layout.kept = std::move(kept);
   Planner planner(graph, steps, layout);
   planner.place_concats(share);
   planner.find_lifetimes();

@@ -37,7 +37,8 @@ std::any prepare_map(const PrepareArgs& args) {
   state->variant = &args.variant;
   const ValueId map = args.node.outputs[0];
   for (const Node& node : args.graph.nodes()) {
-    if (node.op != "sparse_conv" || node.inputs[1] != map || args.storage(node.inputs[0])) continue;
+    if (node.op != "sparse_conv" || node.inputs[1] != map || args.kept[static_cast<std::size_t>(node.inputs[0])])
+      continue;
     state->readers.push_back(
         {args.graph.type(node.inputs[0]).channels, args.graph.type(node.outputs[0]).channels, args.dataflow_of(node)});
   }

@@ -13,6 +13,7 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/conv.h"
+#include "kernels/conv_half.h"
 #include "kernels/conv_int8.h"
 #include "rarefy/executor.h"
 #include "rarefy/graph.h"
@@ -52,6 +53,15 @@ struct Fusion {
   const Node* quantize = nullptr;  ///< what ends the chain
 };
 
+/// How a value between layers is kept when not as its type says.
+struct Kept {
+  Dtype dtype = Dtype::u8;         ///< u8 or f16
+  Quantization quantization = {};  ///< of bytes
+  bool operator==(const Kept&) const = default;
+};
+/// By ValueId.
+using KeptValues = std::vector<std::optional<Kept>>;
+
 /// What prepare may look at; it returns the step's constant state (packed weights and the like).
 struct PrepareArgs {
   const Graph& graph;
@@ -59,13 +69,18 @@ struct PrepareArgs {
   const Weights& weights;
   const Fusion& fusion;
   const ConvVariant& variant;
-  const std::vector<std::optional<Quantization>>& stored;  ///< by ValueId: values that are kept as bytes
-
+  const KeptValues& kept;
+  Dtype weights_as = Dtype::f32;   ///< Step::weights_as
   const Tuning* tuning = nullptr;  ///< or null: the cost model decides
 
-  const std::optional<Quantization>& storage(ValueId value) const { return stored[static_cast<std::size_t>(value)]; }
   Dataflow dataflow_of(const Node& layer) const {
     return tuning == nullptr ? Dataflow::automatic : dataflow_named(tuning->layer(layer.name).forward);
+  }
+  /// How bytes stand for the numbers of a value that is kept so.
+  std::optional<Quantization> bytes_of(ValueId value) const {
+    const auto& as = kept[static_cast<std::size_t>(value)];
+    if (!as || as->dtype != Dtype::u8) return {};
+    return as->quantization;
   }
 };
 

@@ -36,14 +36,13 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   impl.steps = runtime::make_steps(graph, weights, options.fuse);
   impl.steps_ahead = static_cast<std::size_t>(
       std::count_if(impl.steps.begin(), impl.steps.end(), [](const runtime::Step& step) { return step.ahead; }));
-  impl.layout =
-      runtime::make_layout(graph, impl.steps, options.share_memory,
-                           options.integers ? runtime::choose_storage(graph, weights, impl.steps)
-                                            : std::vector<std::optional<Quantization>>(graph.values().size()));
+  runtime::choose_weights(graph, weights, options.storage, impl.steps);
+  impl.layout = runtime::make_layout(graph, impl.steps, options.share_memory,
+                                     runtime::choose_storage(graph, weights, options, impl.steps));
   for (runtime::Step& step : impl.steps)
     if (step.op->prepare)
       step.state = step.op->prepare({graph, graph.nodes()[static_cast<std::size_t>(step.node)], weights, step.fusion,
-                                     *impl.variant, impl.layout.stored, options.tuning.get()});
+                                     *impl.variant, impl.layout.kept, step.weights_as, options.tuning.get()});
   return plan;
 }
 
@@ -56,9 +55,13 @@ std::string Plan::to_text() const {
     const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];
     text += fmt::format("{:<40} {}", node.name, step.label);
     const runtime::Placement& place = impl_->layout.places[static_cast<std::size_t>(step.result)];
+    if (step.weights_as == Dtype::f16) text += " (weights in 16 bits)";
+    const auto& kept = impl_->layout.kept[static_cast<std::size_t>(step.result)];
     if (place.buffer >= 0)
       text += fmt::format("  -> buffer {} column {} of {}{}", place.buffer, place.column, place.row_stride,
-                          impl_->layout.stored[static_cast<std::size_t>(step.result)] ? " bytes" : "");
+                          !kept                       ? ""
+                          : kept->dtype == Dtype::f16 ? " halves"
+                                                      : " bytes");
     text += "\n";
   }
   return text;

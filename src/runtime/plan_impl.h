@@ -15,8 +15,9 @@ struct Step {
   std::int32_t node = -1;
   const RuntimeOp* op = nullptr;
   Fusion fusion;
-  ValueId result = -1;  ///< the value that the fused chain ends in
-  bool ahead = false;   ///< depends on coordinates only, as does all that it reads
+  ValueId result = -1;            ///< the value that the fused chain ends in
+  Dtype weights_as = Dtype::f32;  ///< of a convolution or linear layer: f16 = its weights are kept in 16 bits
+  bool ahead = false;             ///< depends on coordinates only, as does all that it reads
   std::any state;
   std::string label;           ///< "sparse_conv+batch_norm+relu"
   std::string kind;            ///< for the profile: "voxelize", "maps" or "network"
@@ -49,23 +50,29 @@ bool computes_on_integers(const Graph& graph, const Weights& weights, const Node
 /// when the layer computes on integers.
 std::vector<Step> make_steps(const Graph& graph, const Weights& weights, bool fuse);
 
-/// Which values are kept as bytes: those that a quantize node makes and that only integer layers read.
-std::vector<std::optional<Quantization>> choose_storage(const Graph& graph, const Weights& weights,
-                                                        const std::vector<Step>& steps);
+/// Sets Step::weights_as. Layers that are quantized, and those with a weight that 16 bits cannot hold, keep real
+/// weights.
+void choose_weights(const Graph& graph, const Weights& weights, Storage storage, std::vector<Step>& steps);
+
+/// Which values are kept as bytes: those that a quantize node makes and that only integer layers read (unless options
+/// say that there are none). And which in 16 bits: those that a layer with such weights makes and that only such layers
+/// read. Concatenations of one kind are kept alike. Graph outputs are kept as they are.
+KeptValues choose_storage(const Graph& graph, const Weights& weights, const PlanOptions& options,
+                          const std::vector<Step>& steps);
 
 /// Buffers and places of all features values. Inputs of a concatenation lie inside its output where possible; buffers
 /// are reused within a space once their last reader is done.
 struct Layout {
   std::vector<Placement> places;  ///< by ValueId
   std::vector<BufferSpec> buffers;
-  std::vector<std::optional<Quantization>> stored;  ///< by ValueId: what is kept as bytes
+  KeptValues kept;
 
   Dtype dtype(const Graph& graph, ValueId value) const {
-    return stored[static_cast<std::size_t>(value)] ? Dtype::u8 : graph.type(value).dtype;
+    const auto& as = kept[static_cast<std::size_t>(value)];
+    return as ? as->dtype : graph.type(value).dtype;
   }
 };
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share,
-                   std::vector<std::optional<Quantization>> stored);
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept);
 
 }  // namespace rarefy::runtime
 

@@ -87,7 +87,9 @@ Tuner::Tuner(const Model& model, Executor& executor, TunerOptions options)
   const Graph& graph = model_.graph();
   for (std::size_t s = 0; s < compiled.steps.size(); ++s) {
     const Node& node = graph.nodes()[static_cast<std::size_t>(compiled.steps[s].node)];
-    if (node.op != "sparse_conv" || compiled.layout.stored[static_cast<std::size_t>(node.inputs[0])]) continue;
+    if (node.op != "sparse_conv" || compiled.layout.kept[static_cast<std::size_t>(node.inputs[0])] ||
+        compiled.steps[s].weights_as == Dtype::f16)
+      continue;
     LayerTimes times;
     times.layer = node.name;
     times.map = graph.producer(node.inputs[1]).name;

@@ -51,7 +51,7 @@ GraphModule::GraphModule(Graph graph, const Weights& weights, Executor& executor
   }
   for (const auto& [name, learns] : trainable) {
     index_[name] = parameters_.size();
-    parameters_.push_back({name, to_torch(weights.at(name)), learns});
+    parameters_.push_back({name, to_torch(weights.resolve({name, {}})), learns});
     parameters_.back().value.set_requires_grad(learns);
   }
 }
@@ -69,7 +69,8 @@ Weights GraphModule::weights() const {
 void GraphModule::set_weights(const Weights& weights) {
   check_weights(graph_, weights);
   for (Parameter& p : parameters_) {
-    const auto values = weights.at(p.name).as<float>();
+    const Tensor stored = weights.resolve({p.name, {}});
+    const auto values = stored.as<float>();
     std::copy(values.begin(), values.end(), p.value.data_ptr<float>());
   }
 }

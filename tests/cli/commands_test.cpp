@@ -307,7 +307,7 @@ TEST_F(Program, bench_self_check_proves_every_variant_of_this_cpu) {
     for (const auto& check : variant["checks"])
       EXPECT_LE(check["error"].get<double>(), check["tolerance"].get<double>()) << variant << check;
   }
-  EXPECT_GE(ran, 4);  // convolution and 8 bits in one variant at least, batch norm, sparse
+  EXPECT_GE(ran, 5);  // convolution, 16 bits and 8 bits in one variant at least, batch norm, sparse
   EXPECT_THAT(run("bench --self-check").out, HasSubstr("weight gradient"));
 }
 
@@ -333,20 +333,50 @@ TEST_F(Program, quantize_writes_a_model_that_labels_scans) {
   EXPECT_EQ(run("quantize --model m.safetensors --data a.bin --bits 9 --out x.safetensors").code, 2);
 }
 
-TEST_F(Program, bench_precision_compares_real_numbers_with_integers) {
+TEST_F(Program, quantize_to_16_bits_writes_half_a_model_that_runs_without_a_flag) {
+  write_street("a.bin");
+  ASSERT_EQ(run("inspect --builder minkunet_small --voxel 0.2 --save m.safetensors").code, 0);
+  const Result result = run("quantize --model m.safetensors --bits 16 --out h.safetensors --json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = result.json();
+  EXPECT_EQ(json["layers"], json["layers_in_all"]);
+  EXPECT_LT(json["weight_bytes"].get<double>(), 0.55 * json["weight_bytes_before"].get<double>());
+  EXPECT_LT(static_cast<double>(std::filesystem::file_size(path("h.safetensors"))),
+            0.7 * static_cast<double>(std::filesystem::file_size(path("m.safetensors"))));
+  EXPECT_THAT(run("inspect h.safetensors").out, HasSubstr("16 bits, floating point"));
+  const Result labelled = run("segment a.bin --model h.safetensors --json --threads 2 --labels-out a.label");
+  ASSERT_EQ(labelled.code, 0) << labelled.err;
+  const auto bench =
+      run("bench model --model h.safetensors --scan a.bin --threads 1 --repetitions 1 --profile --json").json();
+  int halves = 0;
+  for (const auto& step : bench["profile"])
+    halves += step["variant"].get<std::string>().find("_half") != std::string::npos ? 1 : 0;
+  EXPECT_EQ(halves, json["layers"].get<int>());
+  const Result calibrated = run("quantize --model m.safetensors --bits 16 --data a.bin --out x.safetensors");
+  EXPECT_EQ(calibrated.code, 2);
+  EXPECT_THAT(calibrated.err, HasSubstr("need no calibration"));
+  const Result scans = run("quantize --model m.safetensors --out x.safetensors");
+  EXPECT_EQ(scans.code, 2);
+  EXPECT_THAT(scans.err, HasSubstr("--data is missing"));
+}
+
+TEST_F(Program, bench_precision_compares_fp32_with_16_bits_and_integers) {
   write_street("a.bin");
   const auto json =
       run("bench precision --builder minkunet --width 0.2 --voxel 0.2 --scan a.bin --repetitions 1 --threads 1 --json")
           .json();
-  ASSERT_EQ(json["rows"].size(), 3u);
+  ASSERT_EQ(json["rows"].size(), 4u);
   EXPECT_EQ(json["rows"][0]["precision"], "fp32");
   EXPECT_EQ(json["rows"][0]["same_labels"], 1.0);
-  EXPECT_EQ(json["rows"][1]["precision"], "int8");
+  EXPECT_EQ(json["rows"][1]["precision"], "fp16");
+  EXPECT_GT(json["rows"][1]["same_labels"].get<double>(), 0.95);
+  EXPECT_EQ(json["rows"][2]["precision"], "int8");
   for (const auto& row : json["rows"]) {
     EXPECT_GT(row["ms"].get<double>(), 0.0);
     EXPECT_GT(row["same_labels"].get<double>(), 0.5);
   }
-  EXPECT_LT(json["rows"][1]["memory_mb"].get<double>(), json["rows"][0]["memory_mb"].get<double>());
+  for (const int row : {1, 2})
+    EXPECT_LT(json["rows"][row]["memory_mb"].get<double>(), json["rows"][0]["memory_mb"].get<double>());
 }
 
 TEST_F(Program, bench_ablation_compares_after_both_gave_the_same) {

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "kernels/cpu/conv/kernels.h"
+#include "kernels/cpu/conv_half/kernels.h"
 #include "kernels/cpu/conv_int8/kernels.h"
 
 namespace rarefy::test {
@@ -60,6 +61,22 @@ TEST(SelfCheck, a_lost_correction_of_8_bit_sums_is_found) {
   EXPECT_FALSE(reports[0].passed());
   EXPECT_THAT(reports[0].checks[0].worst, HasSubstr("signed"));
   EXPECT_TRUE(self_check::check_integers(int8_variants().last(1))[0].passed());
+}
+
+TEST(SelfCheck, halves_that_are_cut_off_instead_of_rounded_are_found) {
+  static const conv_half_cpu::HalfKernels& right_one = *half_variants().back().rows;
+  conv_half_cpu::HalfKernels wrong = right_one;
+  wrong.end_rows = [](const conv_half_cpu::EndJob& job) {
+    right_one.end_rows(job);
+    for (std::int64_t r = 0; r < job.rows; ++r)
+      for (std::int64_t c = 0; c < job.cols; ++c)
+        if (job.sums[r * job.sums_stride + c] == 2049.0f) job.y[r * job.y_stride + c] = 0x6801;  // 2050, the odd one
+  };
+  const HalfVariant injected[] = {{"injected", cpu::Isa::portable, true, &wrong, half_variants().back().products}};
+  const auto reports = self_check::check_halves(injected);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_FALSE(check_named(reports[0], "conversions").passed());
+  EXPECT_TRUE(self_check::check_halves(half_variants().last(1))[0].passed());
 }
 
 TEST(SelfCheck, a_lost_channel_in_the_last_tile_is_found) {

@@ -86,6 +86,35 @@ TEST(ModelFile, round_trip_keeps_everything) {
   EXPECT_EQ(loaded.graph().to_text(), model.graph().to_text());
 }
 
+TEST(ModelFile, parameters_in_16_bits_are_kept_so_and_read_as_fp32) {
+  const Model model = small_model();
+  Weights weights = model.weights();
+  Tensor halves(Dtype::f16, weights.at("head.weight").shape());
+  for (std::size_t i = 0; i < 8; ++i) halves.mutable_as<Half>()[i].bits = static_cast<std::uint16_t>(0x3C00 + 256 * i);
+  weights.set("head.weight", halves);
+  const Model half(model.graph(), weights, model.pipeline());
+  const Bytes bytes = half.serialize();
+  const Model loaded = Model::parse(bytes, "memory");
+  EXPECT_EQ(loaded.serialize(), bytes);
+  EXPECT_EQ(loaded.weights().at("head.weight").dtype(), Dtype::f16);
+  const Tensor values = loaded.weights().resolve({"head.weight", {}});
+  ASSERT_EQ(values.shape(), (std::vector<std::int64_t>{4, 2}));
+  const float expected[] = {1.0f, 1.25f, 1.5f, 1.75f, 2.0f, 2.5f, 3.0f, 3.5f};
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(values.as<float>()[i], expected[i]);
+  const Tensor part = loaded.weights().resolve({"head.weight", {{{1, 3}, {1, 2}}}});
+  EXPECT_EQ((std::vector<float>{part.as<float>().begin(), part.as<float>().end()}), (std::vector<float>{1.75f, 2.5f}));
+
+  Parts parts = parts_of(bytes);
+  for (TensorEntry& entry : parts.header.tensors)
+    if (entry.name == "head.weight") entry.dtype = Dtype::f32;
+  test::expect_error<InputError>([&] { (void)Model::parse(file_of(parts.header, parts.data), "damaged"); },
+                                 {"head.weight", "needs 32 bytes", "give 16"});
+  for (TensorEntry& entry : parts.header.tensors)
+    if (entry.name == "head.weight") entry.dtype = Dtype::bf16;
+  test::expect_error<ShapeError>([&] { (void)Model::parse(file_of(parts.header, parts.data), "other"); },
+                                 {"head.weight", "bf16", "expected f32 or f16"});
+}
+
 TEST(ModelFile, saved_and_loaded_from_disk) {
   const auto path = std::filesystem::temp_directory_path() / "rarefy_model_file_test.safetensors";
   small_model().save(path.string());

@@ -34,8 +34,8 @@ TEST(Cpu, features_agree_with_the_kernel) {
     return true;
   };
   const cpu::Features& f = cpu::features();
-  EXPECT_EQ(f.avx2_fma, all({"avx2", "fma"}));
-  EXPECT_EQ(f.avx512, all({"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}));
+  EXPECT_EQ(f.avx2_fma, all({"avx2", "fma", "f16c"}));
+  EXPECT_EQ(f.avx512, all({"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"}));
   EXPECT_EQ(f.avx512_vnni, f.avx512 && all({"avx512_vnni"}));
   EXPECT_EQ(f.avx512_fp16, f.avx512 && all({"avx512_fp16"}));
 }

@@ -11,12 +11,14 @@
 namespace rarefy {
 namespace {
 
-TEST(Allocation, none_in_the_steady_state) {
+class AllocationIn : public testing::TestWithParam<Storage> {};
+
+TEST_P(AllocationIn, none_in_the_steady_state) {
   for (const models::ModelDef& def : models::all()) {
     SCOPED_TRACE(def.name);
     const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);
     const Graph graph = def.build({.width = 0.2, .classes = 19, .pipeline = pipeline});
-    Session session(Model(graph, initial_weights(graph, 1), pipeline), {.threads = 2});
+    Session session(Model(graph, initial_weights(graph, 1), pipeline), {.threads = 2, .plan = {.storage = GetParam()}});
     Rng rng(3);
     std::vector<float> points(4 * 3000);
     for (float& v : points) v = static_cast<float>(rng.uniform(-4, 4));
@@ -34,6 +36,9 @@ TEST(Allocation, none_in_the_steady_state) {
     EXPECT_EQ(session.context().memory_bytes(), memory);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Storages, AllocationIn, testing::Values(Storage::real, Storage::half),
+                         [](const auto& info) { return info.param == Storage::real ? "real" : "half"; });
 
 TEST(Allocation, none_in_the_steady_state_of_geometry_that_runs_ahead) {
   const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);

@@ -2,29 +2,15 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/half.h"
 
 namespace rarefy::models::foreign {
 namespace {
 
 using Shape = std::vector<std::int64_t>;
-
-/// IEEE 754 half precision.
-float from_half(std::uint16_t bits) {
-  const int sign = bits >> 15, exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  float value = 0;
-  if (exponent == 31) {
-    value = fraction == 0 ? INFINITY : NAN;
-  } else if (exponent == 0) {
-    value = std::ldexp(static_cast<float>(fraction), -24);
-  } else {
-    value = std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  }
-  return sign != 0 ? -value : value;
-}
 
 template <class From, class Convert>
 void convert(const Tensor& from, Tensor& to, Convert element) {
@@ -99,7 +85,7 @@ Tensor to_float(const Tensor& tensor) {
       convert<double>(tensor, result, [](double v) { return static_cast<float>(v); });
       return result;
     case Dtype::f16:
-      convert<std::uint16_t>(tensor, result, from_half);
+      convert<Half>(tensor, result, widen);
       return result;
     case Dtype::bf16:
       convert<std::uint16_t>(tensor, result,

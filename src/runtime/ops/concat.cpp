@@ -28,10 +28,14 @@ void concatenate(const RunArgs& args) {
 RuntimeOp concat() {
   RuntimeOp op;
   op.run = [](const RunArgs& args) {
-    if (args.view(args.node->outputs[0]).dtype == Dtype::u8)
-      concatenate<std::uint8_t>(args);
-    else
-      concatenate<float>(args);
+    switch (args.view(args.node->outputs[0]).dtype) {
+      case Dtype::u8:
+        return concatenate<std::uint8_t>(args);
+      case Dtype::f16:
+        return concatenate<Half>(args);
+      default:
+        return concatenate<float>(args);
+    }
   };
   return op;
 }
