@@ -1,6 +1,7 @@
 #include "compress/choose_bits.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -14,6 +15,8 @@ using LayerBits = std::map<std::string, int>;
 
 /// Measured times that differ by less say nothing.
 constexpr double kClearly = 1.02;
+/// To put groups in order a few scans will do; the bound is measured on all.
+constexpr std::size_t kScansOfSensitivity = 4;
 
 /// How far an output is from that of real numbers.
 struct Difference {
@@ -50,10 +53,14 @@ class Judge {
     }
   }
 
-  Difference of(const Model& model) const {
+  std::size_t scans() const { return scans_.size(); }
+
+  /// On `count` of the scans, evenly spread.
+  Difference of(const Model& model, std::size_t count) const {
     Session session(model, {.executor = executor_});
     Sums sums;
-    for (std::size_t s = 0; s < scans_.size(); ++s) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t s = i * scans_.size() / count;
       const Matrix<const float> found = session.run(scans_[s])[output_].matrix<const float>();
       RAREFY_CHECK(found.rows * found.cols == static_cast<std::int64_t>(reference_[s].size()), UnsupportedError,
                    "the rows of output '{}' depend on rounding: outputs cannot be compared row by row", output_);
@@ -120,8 +127,8 @@ class Search {
   Model quantized(const LayerBits& bits) const {
     return calibration_.quantize({.bits = 8, .rule = options_.rule, .layers = bits});
   }
-  Difference judge(const Model& model) {
-    const Difference difference = judge_.of(model);
+  Difference judge(const Model& model, std::size_t most_scans = std::numeric_limits<std::size_t>::max()) {
+    const Difference difference = judge_.of(model, std::min(judge_.scans(), most_scans));
     // The most that it can take: every group once, then halving.
     std::int64_t total = 4;
     for (std::size_t n = groups_.size(); seven_pays_ && n > 0; n /= 2) ++total;
@@ -152,7 +159,7 @@ class Search {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       LayerBits alone = uniform(0);
       for (const std::string& layer : groups_[g]) alone[layer] = 7;
-      sensitivity_[g] = judge(quantized(alone)).error;
+      sensitivity_[g] = judge(quantized(alone), kScansOfSensitivity).error;
       const double eight = best_ms(groups_[g], 8), seven = best_ms(groups_[g], 7);
       if (eight <= kClearly * seven) continue;
       worth[g] = (eight - seven) / std::max(*sensitivity_[g], 1e-30);

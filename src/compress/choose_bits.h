@@ -3,11 +3,11 @@
 ///
 /// 7 bits have faster kernels than 8 on a CPU without VNNI, but cost accuracy; some layers are fastest on real numbers.
 /// The search therefore measures both. Accuracy: what each group of layers that share a scale (quantize.h) does to the
-/// network's output when it alone has 7 bits. Groups go from 8 to 7 bits in the order of time gained per error made, as
-/// many as a bound on the labels that change allows; every network on the way is run, never predicted. Greedy by
-/// sensitivity as Dong et al., HAWQ-V2, NeurIPS 2020, with measured errors in place of second derivatives. Speed: a
-/// layer whose step takes longer on integers, conversions included, keeps real numbers if that makes the whole network
-/// no slower. A function of the model, the scans and the measured times alone, for any number of threads.
+/// network's output on a few scans when it alone has 7 bits. Groups go from 8 to 7 bits in the order of time gained per
+/// error made, as many as a bound on the labels that change allows; every network on the way is run, never predicted.
+/// Greedy by sensitivity as Dong et al., HAWQ-V2, NeurIPS 2020, with measured errors in place of second derivatives.
+/// Speed: a layer whose step takes longer on integers, conversions included, keeps real numbers if that makes the whole
+/// network no slower. A function of the model, the scans and the measured times alone, for any number of threads.
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,7 +50,7 @@ struct BitsChoice {
   /// Share of rows whose label is not that of real numbers: of 8 bits everywhere, and of the choice. The latter is at
   /// most the former plus the loss.
   double changed_eight = 0, changed = 0;
-  double ms_real = 0, ms_eight = 0, ms = 0;  ///< whole networks, timed in turns
+  double ms_real = 0, ms_eight = 0, ms = 0;  ///< whole networks, timed together
 };
 
 /// Labels are the positions of the largest value per row of the output "logits", or else of the first output with

@@ -16,16 +16,20 @@ double median(std::vector<double> values) {
 /// One model that takes part.
 struct Runner {
   std::unique_ptr<Session> session;
-  std::vector<double> network;
-  std::map<std::string, std::vector<double>, std::less<>> steps;
+  std::vector<std::vector<double>> ms;  ///< by step
 
   void note() {
-    network.push_back(session->statistics().network_ms);
-    for (const StepProfile& step : session->profile()) steps[step.name].push_back(step.ms);
+    const std::vector<StepProfile>& profile = session->profile();
+    ms.resize(profile.size());
+    for (std::size_t s = 0; s < profile.size(); ++s) ms[s].push_back(profile[s].ms);
   }
   NetworkTimes medians() const {
-    NetworkTimes times{median(network), {}};
-    for (const auto& [name, ms] : steps) times.step[name] = median(ms);
+    NetworkTimes times;
+    for (std::size_t s = 0; s < ms.size(); ++s) {
+      const StepProfile& step = session->profile()[s];
+      const double middle = times.step[step.name] = median(ms[s]);
+      if (step.kind == "network") times.network_ms += middle;
+    }
     return times;
   }
 };

@@ -12,7 +12,7 @@ namespace rarefy::compress {
 
 /// Of one model, in ms.
 struct NetworkTimes {
-  double network_ms = 0;                            ///< all layers, without voxels and neighbour search
+  double network_ms = 0;                            ///< all steps of the network, without voxels and neighbour search
   std::map<std::string, double, std::less<>> step;  ///< by name of the node that the step starts with
 };
 
@@ -20,8 +20,9 @@ struct NetworkTimes {
 using TimeNetworks = std::function<std::vector<NetworkTimes>(const std::vector<Model>&)>;
 
 /// Runs of whole sessions on these inputs, the models in turns, so that a drift of the machine meets all of them alike;
-/// medians over `repetitions` rounds, after one that does not count. The inputs' memory and the executor must outlive
-/// the result. @throws what Session::run throws
+/// medians of every step over `repetitions` rounds, after one that does not count. The network's time is their sum:
+/// other programs that take the CPU for a moment disturb some step of nearly every run, but few runs of one step. The
+/// inputs' memory and the executor must outlive the result. @throws what Session::run throws
 TimeNetworks time_in_turns(const Inputs& inputs, Executor& executor, int repetitions);
 
 /// Time of every layer of the model, by node name: its step, with all that was fused into it, and its share of the
