@@ -110,10 +110,11 @@ void print_text(const Json& j) {
   if (!j.contains("profile")) return;
   for (const auto& s : j["profile"]) {
     const double time = s["ms"].get<double>();
-    print("{:<28} {:<34} {:<10} {:<10} {:>9} {:>9} {:>8.1f} GFLOP/s {:>9.3f} ms\n", s["name"].get<std::string>(),
+    print("{:<28} {:<34} {:<10} {:<10} {:>9} {:>9} {:>8.1f} GFLOP/s {:>9.3f} ms{}\n", s["name"].get<std::string>(),
           s["op"].get<std::string>(), s["variant"].get<std::string>(), s["dataflow"].get<std::string>(),
           s["rows"].get<std::int64_t>(), s["pairs"].get<std::int64_t>(),
-          time > 0 ? 2e-6 * s["macs"].get<double>() / time : 0.0, time);
+          time > 0 ? 2e-6 * s["macs"].get<double>() / time : 0.0, time,
+          s.contains("note") ? "  " + s["note"].get<std::string>() : "");
   }
 }
 

@@ -112,8 +112,9 @@ void report(const Options& o, const Session& session, const Json& outputs) {
   if (!o.profile) return;
   print("{:<28} {:<34} {:<10} {:>9} {:>9} {:>8} {:>9}\n", "step", "op", "kernel", "rows", "pairs", "GFLOP/s", "ms");
   for (const StepProfile& step : session.profile()) {
-    print("{:<28} {:<34} {:<10} {:>9} {:>9} {:>8.1f} {:>9.3f}\n", step.name, step.op, step.variant, step.rows,
-          step.pairs, step.ms > 0 ? 2e-6 * static_cast<double>(step.macs) / step.ms : 0.0, step.ms);
+    print("{:<28} {:<34} {:<10} {:>9} {:>9} {:>8.1f} {:>9.3f}{}\n", step.name, step.op, step.variant, step.rows,
+          step.pairs, step.ms > 0 ? 2e-6 * static_cast<double>(step.macs) / step.ms : 0.0, step.ms,
+          step.note.empty() ? "" : "  " + step.note);
   }
 }
 

@@ -14,6 +14,7 @@ nlohmann::ordered_json profile_json(const std::vector<StepProfile>& profile) {
                      {"macs", s.macs},
                      {"rows", s.rows},
                      {"pairs", s.pairs}});
+    if (!s.note.empty()) steps.back()["note"] = s.note;
   }
   return steps;
 }

@@ -127,6 +127,7 @@ struct StepProfile {
   std::int64_t macs = 0;
   std::int64_t rows = 0;
   std::int64_t pairs = 0;
+  std::string note = {};  ///< what the model says of how the step runs: "kept real numbers: faster here ..."
 };
 
 /// Times and counts of the last run.

@@ -116,7 +116,8 @@ class PySession {
     for (const StepProfile& p : session_->profile())
       steps.append(py::dict(py::arg("name") = p.name, py::arg("op") = p.op, py::arg("kind") = p.kind,
                             py::arg("variant") = p.variant, py::arg("dataflow") = p.dataflow, py::arg("ms") = p.ms,
-                            py::arg("macs") = p.macs, py::arg("rows") = p.rows, py::arg("pairs") = p.pairs));
+                            py::arg("macs") = p.macs, py::arg("rows") = p.rows, py::arg("pairs") = p.pairs,
+                            py::arg("note") = p.note));
     return py::dict(py::arg("total_ms") = s.total_ms, py::arg("voxelize_ms") = s.voxelize_ms,
                     py::arg("maps_ms") = s.maps_ms, py::arg("network_ms") = s.network_ms, py::arg("macs") = s.macs,
                     py::arg("points") = s.points, py::arg("voxels") = s.voxels,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace rarefy::compress {
 
@@ -84,6 +85,8 @@ float Magnitudes::scale(int bits, ScaleRule rule) const {
 
 namespace {
 
+std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
+
 bool is_layer(const Node& node) { return node.op == "sparse_conv" || node.op == "linear"; }
 
 /// Features that layers make, as opposed to what comes from the network's input.
@@ -117,7 +120,7 @@ struct Groups {
   void join(ValueId a, ValueId b) { parent[find(a)] = find(b); }
 };
 
-/// The same nodes; `visit` may add more or change attributes. Returns the builder and where each value went.
+/// The same nodes in a new builder, and where each value went.
 struct Copier {
   const Graph& graph;
   GraphBuilder builder;
@@ -125,20 +128,22 @@ struct Copier {
 
   explicit Copier(const Graph& g) : graph(g), builder(g.ops()), to(g.values().size(), -1) {}
 
-  std::vector<ValueId> copy(const Node& node, Attributes attributes) {
-    std::vector<ValueId> inputs;
-    for (const ValueId v : node.inputs) inputs.push_back(to[static_cast<std::size_t>(v)]);
-    auto made = builder.add(node.op, inputs, std::move(attributes), node.name, node.parameters);
-    for (std::size_t i = 0; i < made.size(); ++i) to[static_cast<std::size_t>(node.outputs[i])] = made[i];
-    return made;
+  /// @param inputs  in the new graph
+  void copy(const Node& node, std::vector<ValueId> inputs, Attributes attributes) {
+    const auto made = builder.add(node.op, std::move(inputs), std::move(attributes), node.name, node.parameters);
+    for (std::size_t i = 0; i < made.size(); ++i) to[at(node.outputs[i])] = made[i];
   }
 };
 
 /// The same model with other outputs.
 Model with_outputs(const Model& model, const std::vector<std::pair<std::string, ValueId>>& outputs) {
   Copier copier(model.graph());
-  for (const Node& node : model.graph().nodes()) copier.copy(node, node.attributes);
-  for (const auto& [name, value] : outputs) copier.builder.output(name, copier.to[static_cast<std::size_t>(value)]);
+  for (const Node& node : model.graph().nodes()) {
+    std::vector<ValueId> inputs;
+    for (const ValueId v : node.inputs) inputs.push_back(copier.to[at(v)]);
+    copier.copy(node, std::move(inputs), node.attributes);
+  }
+  for (const auto& [name, value] : outputs) copier.builder.output(name, copier.to[at(value)]);
   return Model(copier.builder.build(), model.weights(), model.pipeline());
 }
 
@@ -150,14 +155,14 @@ Calibration::Calibration(const Model& model, int threads) : model_(model) {
     RAREFY_CHECK(node.op != "quantize", UsageError,
                  "the model is quantized already (node '{}'): start from the original", node.name);
   Groups groups;
-  layers_.assign(graph.nodes().size(), 0);
+  std::vector<ValueId> read(graph.nodes().size(), -1);  // by layer: one of the features that it reads
   for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
     if (!is_layer(node) || !made_by_layers(graph, node.inputs[0])) continue;
-    layers_[n] = 1;
     std::vector<ValueId> parts;
     collect(graph, node.inputs[0], parts);
     for (const ValueId part : parts) groups.join(part, parts[0]);
+    read[n] = parts[0];
   }
   std::map<ValueId, int> number;
   for (const auto& [value, unused] : groups.parent) {
@@ -167,6 +172,13 @@ Calibration::Calibration(const Model& model, int threads) : model_(model) {
   RAREFY_CHECK(!group_of_.empty(), UnsupportedError,
                "nothing to quantize: no convolution or linear layer reads what another one made");
   groups_.resize(number.size());
+  layers_of_.resize(number.size());
+  group_of_layer_.assign(graph.nodes().size(), -1);
+  for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
+    if (read[n] < 0) continue;
+    group_of_layer_[n] = group_of_.at(read[n]);
+    layers_of_[static_cast<std::size_t>(group_of_layer_[n])].push_back(graph.nodes()[n].name);
+  }
   constexpr std::size_t kPerRun = 6;
   std::vector<std::pair<std::string, ValueId>> outputs;
   std::vector<std::pair<std::string, int>> watched;
@@ -194,34 +206,132 @@ void Calibration::observe(const Inputs& inputs) {
   ++observed_;
 }
 
+// ---- the quantized graph
+// ---------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Who reads the rounded form of features and who reads them as they are.
+struct Readers {
+  const Graph& graph;
+  const std::vector<int>& bits;  ///< by node: of integer layers, else 0
+  std::vector<char> rounded, plain;
+
+  Readers(const Graph& g, const std::vector<int>& bits_of_nodes)
+      : graph(g), bits(bits_of_nodes), rounded(g.values().size(), 0), plain(g.values().size(), 0) {
+    for (const GraphOutput& o : g.outputs()) plain[at(o.value)] = 1;
+    for (std::size_t n = g.nodes().size(); n-- > 0;) {
+      const Node& node = g.nodes()[n];
+      for (const ValueId v : node.inputs) {
+        if (node.op != "concat") {
+          (wants_rounded(n, v) ? rounded : plain)[at(v)] = 1;
+          continue;
+        }
+        if (rounded[at(node.outputs[0])] != 0) rounded[at(v)] = 1;
+        if (plain[at(node.outputs[0])] != 0) plain[at(v)] = 1;
+      }
+    }
+  }
+
+  /// An integer layer does, and a sum at the end of one: the runtime adds in the layer's own pass, where bytes are
+  /// cheaper to read than real numbers.
+  bool wants_rounded(std::size_t n, ValueId value) const {
+    const Node& node = graph.nodes()[n];
+    if (is_layer(node)) return bits[n] != 0;
+    return node.op == "add" && std::any_of(node.inputs.begin(), node.inputs.end(),
+                                           [&](ValueId other) { return other != value && ends_integer_layer(other); });
+  }
+
+  bool ends_integer_layer(ValueId value) const {
+    const auto n = static_cast<std::size_t>(graph.values()[at(value)].node);
+    const Node& node = graph.nodes()[n];
+    return node.op == "batch_norm" ? ends_integer_layer(node.inputs[0]) : is_layer(node) && bits[n] != 0;
+  }
+};
+
+}  // namespace
+
+std::vector<int> Calibration::bits_of_nodes(const QuantizeOptions& options) const {
+  const Graph& graph = model_.graph();
+  std::vector<std::string> known;
+  for (const LayerGroup& group : layers_of_) known.insert(known.end(), group.begin(), group.end());
+  const auto check_bits = [](int bits) {
+    RAREFY_CHECK(bits >= 2 && bits <= 8, UsageError, "quantize to 2 to 8 bits, not {}", bits);
+  };
+  check_bits(options.bits);
+  for (const auto& [layer, wanted] : options.layers) {
+    RAREFY_CHECK(std::find(known.begin(), known.end(), layer) != known.end(), UsageError,
+                 "quantize: '{}' is no layer that can be quantized{}", layer, did_you_mean(layer, known));
+    if (wanted != 0) check_bits(wanted);
+  }
+  std::vector<int> bits(graph.nodes().size(), 0);
+  std::vector<std::size_t> first(layers_of_.size(), graph.nodes().size());  // integer layer of each group
+  for (std::size_t n = 0; n < bits.size(); ++n) {
+    if (group_of_layer_[n] < 0) continue;
+    const std::string& name = graph.nodes()[n].name;
+    const auto own = options.layers.find(name);
+    bits[n] = own != options.layers.end() ? own->second : options.bits;
+    if (bits[n] == 0) continue;
+    std::size_t& other = first[static_cast<std::size_t>(group_of_layer_[n])];
+    if (other == bits.size()) other = n;
+    RAREFY_CHECK(bits[other] == bits[n], UsageError,
+                 "quantize: layers '{}' ({} bits) and '{}' ({} bits) read features that share a scale: give both the "
+                 "same bits, or let one keep real numbers",
+                 graph.nodes()[other].name, bits[other], name, bits[n]);
+  }
+  return bits;
+}
+
 Model Calibration::quantize(const QuantizeOptions& options) const {
-  RAREFY_CHECK(options.bits >= 2 && options.bits <= 8, UsageError, "quantize to 2 to 8 bits, not {}", options.bits);
+  const std::vector<int> bits = bits_of_nodes(options);
   RAREFY_CHECK(observed_ > 0, UsageError,
                "quantize: nothing was observed yet; call observe with representative inputs");
   const Graph& graph = model_.graph();
+  const Readers readers(graph, bits);
+  std::vector<int> group_bits(groups_.size(), 0);
+  for (std::size_t n = 0; n < bits.size(); ++n)
+    if (bits[n] != 0) group_bits[static_cast<std::size_t>(group_of_layer_[n])] = bits[n];
   Copier copier(graph);
+  std::vector<ValueId> rounded(graph.values().size(), -1);  // by value: its rounded form in the new graph
   Weights weights = model_.weights();
+  const auto add_rounding = [&](const Node& node, ValueId v) {
+    const auto group = group_of_.find(v);
+    if (group == group_of_.end() || readers.rounded[at(v)] == 0) return;
+    const Magnitudes& seen = groups_[static_cast<std::size_t>(group->second)];
+    const int wanted = group_bits[static_cast<std::size_t>(group->second)];
+    if (wanted == 0) return;  // only a sum would read it
+    const std::string name = node.name + ".quantize";
+    Tensor scale(Dtype::f32, {1});
+    scale.mutable_as<float>()[0] = seen.scale(wanted, options.rule);
+    weights.set(name + ".scale", std::move(scale));
+    const Attributes how{{"bits", std::int64_t{wanted}}, {"has_sign", std::int64_t{seen.negative() ? 1 : 0}}};
+    rounded[at(v)] = copier.builder.add("quantize", {copier.to[at(v)]}, how, name, {{name + ".scale", {}}})[0];
+  };
   for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
-    Attributes attributes = node.attributes;
-    if (layers_[n] != 0) attributes["weight_bits"] = std::int64_t{options.bits};
-    copier.copy(node, std::move(attributes));
-    for (const ValueId v : node.outputs) {
-      const auto group = group_of_.find(v);
-      if (group == group_of_.end()) continue;
-      const Magnitudes& seen = groups_[static_cast<std::size_t>(group->second)];
-      const std::string name = node.name + ".quantize";
-      Tensor scale(Dtype::f32, {1});
-      scale.mutable_as<float>()[0] = seen.scale(options.bits, options.rule);
-      weights.set(name + ".scale", std::move(scale));
-      ValueId& to = copier.to[static_cast<std::size_t>(v)];
-      to = copier.builder.add(
-          "quantize", {to}, {{"bits", std::int64_t{options.bits}}, {"has_sign", std::int64_t{seen.negative() ? 1 : 0}}},
-          name, {{name + ".scale", {}}})[0];
+    const bool concat = node.op == "concat";
+    if (concat && readers.rounded[at(node.outputs[0])] != 0) {
+      std::vector<ValueId> parts;
+      for (const ValueId v : node.inputs) parts.push_back(rounded[at(v)]);
+      if (std::find(parts.begin(), parts.end(), -1) == parts.end()) {
+        const bool both = readers.plain[at(node.outputs[0])] != 0;
+        rounded[at(node.outputs[0])] =
+            copier.builder.add("concat", std::move(parts), node.attributes, node.name + (both ? ".rounded" : ""))[0];
+        if (!both) continue;
+      }
     }
+    std::vector<ValueId> inputs;
+    for (const ValueId v : node.inputs) {
+      const ValueId plain = copier.to[at(v)], other = rounded[at(v)];
+      const bool round = plain < 0 || (!concat && other >= 0 && readers.wants_rounded(n, v));
+      inputs.push_back(round ? other : plain);
+    }
+    Attributes attributes = node.attributes;
+    if (bits[n] != 0) attributes["weight_bits"] = std::int64_t{bits[n]};
+    copier.copy(node, std::move(inputs), std::move(attributes));
+    for (const ValueId v : node.outputs) add_rounding(node, v);
   }
-  for (const GraphOutput& o : graph.outputs())
-    copier.builder.output(o.name, copier.to[static_cast<std::size_t>(o.value)]);
+  for (const GraphOutput& o : graph.outputs()) copier.builder.output(o.name, copier.to[at(o.value)]);
   Model quantized(copier.builder.build(), std::move(weights), model_.pipeline());
   quantized.notes = model_.notes;
   return quantized;

@@ -3,8 +3,9 @@
 ///
 /// quantize() puts a quantize node behind every feature that a layer reads, so that the layers' products run on
 /// integers (kernels/conv_int8.h), and rounds the layers' weights. Layers that read the network's input keep real
-/// numbers. Features that meet in a concatenation share a scale. Further training of the result is quantization-aware
-/// training.
+/// numbers. Features that meet in a concatenation share a scale, and so the layers that read them share their bits:
+/// they are a group. A layer that keeps real numbers though others of its group do not reads the features as they are,
+/// not the rounded ones. Further training of the result is quantization-aware training.
 #include <cstdint>
 #include <map>
 #include <string>
@@ -25,7 +26,12 @@ enum class ScaleRule : std::uint8_t {
 struct QuantizeOptions {
   int bits = 8;  ///< of features and weights, 2 to 8
   ScaleRule rule = ScaleRule::mse;
+  /// By node name, the bits of layers that get others than `bits`; 0: the layer keeps real numbers.
+  std::map<std::string, int> layers = {};
 };
+
+/// Names of the layers that share a scale and therefore their bits, in the graph's order.
+using LayerGroup = std::vector<std::string>;
 
 /// Magnitudes of one group of features: a histogram whose range doubles when a value leaves it.
 class Magnitudes {
@@ -55,12 +61,18 @@ class Calibration {
   /// Runs the model and counts. @throws what Session::run throws
   void observe(const Inputs& inputs);
   std::int64_t observed() const { return observed_; }
-  /// The quantized model. @throws UsageError before anything was observed
+  const Model& model() const { return model_; }
+  /// Every layer that can run on integers is in one of them.
+  const std::vector<LayerGroup>& groups() const { return layers_of_; }
+  /// The quantized model. @throws UsageError before anything was observed; for bits of layers that are none, that
+  /// cannot be quantized, or that differ within a group
   Model quantize(const QuantizeOptions& options) const;
 
  private:
+  std::vector<int> bits_of_nodes(const QuantizeOptions& options) const;
   Model model_;
-  std::vector<char> layers_;         ///< by node: becomes an integer layer
+  std::vector<int> group_of_layer_;  ///< by node: the group that it reads, or -1: no layer that can be quantized
+  std::vector<LayerGroup> layers_of_;
   std::map<ValueId, int> group_of_;  ///< features that get a quantize node
   std::vector<Magnitudes> groups_;
   /// Runs that keep some of the features each, so that memory stays bounded.

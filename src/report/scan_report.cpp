@@ -70,8 +70,10 @@ void add_time(Page& page, const ScanReport& r) {
   for (const StepProfile& step : r.profile) {
     std::string about = fmt::format("{} ({}): {}", step.name, step.op, duration(step.ms));
     if (step.macs > 0) about += fmt::format(", {:.0f} GFLOP/s", gflops(step));
+    if (!step.note.empty()) about += "; " + step.note;
     bars.push_back({step.name, step.ms, kind_class(step.kind), about});
-    layers.rows.push_back({escape(step.name), escape(step.op), escape(step.variant), count(step.rows),
+    const std::string note = step.note.empty() ? "" : "<br><small>" + escape(step.note) + "</small>";
+    layers.rows.push_back({escape(step.name), escape(step.op) + note, escape(step.variant), count(step.rows),
                            step.pairs > 0 ? count(step.pairs) : "",
                            step.macs > 0 ? prefixed(static_cast<double>(step.macs)) : "",
                            step.macs > 0 ? fmt::format("{:.0f}", gflops(step)) : "",

@@ -75,9 +75,12 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
 
 std::vector<StepProfile> profile_of(const Plan::Impl& plan) {
   std::vector<StepProfile> profile;
-  for (const Step& step : plan.steps)
-    profile.push_back({plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name, step.label, step.kind, "",
-                       "", 0, 0, 0, 0});
+  for (const Step& step : plan.steps) {
+    const std::string& name = plan.model.graph().nodes()[static_cast<std::size_t>(step.node)].name;
+    profile.push_back({name, step.label, step.kind, "", "", 0, 0, 0, 0, {}});
+    const auto kept = plan.model.notes.find("kept_real." + name);  // written by compress/choose_bits.h
+    if (kept != plan.model.notes.end()) profile.back().note = "kept real numbers: " + kept->second;
+  }
   return profile;
 }
 

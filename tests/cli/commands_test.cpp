@@ -360,6 +360,69 @@ TEST_F(Program, quantize_to_16_bits_writes_half_a_model_that_runs_without_a_flag
   EXPECT_THAT(scans.err, HasSubstr("--data is missing"));
 }
 
+TEST_F(Program, quantize_auto_says_what_became_of_each_layer_and_why) {
+  write_street("a.bin");
+  ASSERT_EQ(run("inspect --builder minkunet --width 0.2 --voxel 0.2 --save m.safetensors").code, 0);
+  const std::string common = "quantize --model m.safetensors --data a.bin --bits auto --repetitions 1 --threads 1 ";
+  const Result result = run(common + "--loss 1 --out q.safetensors --json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = result.json();
+  EXPECT_EQ(json["bits"], "auto");
+  EXPECT_EQ(json["choice"].size(), json["layers_in_all"].get<std::size_t>());
+  int on_integers = 0;
+  for (const auto& layer : json["choice"]) {
+    EXPECT_FALSE(layer["why"].get<std::string>().empty());
+    EXPECT_GT(layer["ms_real"].get<double>(), 0.0) << layer;
+    on_integers += layer["bits"] != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(json["layers"], on_integers);
+  EXPECT_EQ(json["choice"][0]["why"], "reads the network's input");
+  EXPECT_TRUE(json["choice"][0]["group"].is_null());
+  EXPECT_LE(json["labels_changed"]["chosen"].get<double>(), json["labels_changed"]["eight"].get<double>() + 0.01);
+  EXPECT_LE(json["network_ms"]["chosen"].get<double>(), json["network_ms"]["real"].get<double>());
+  EXPECT_EQ(run("segment a.bin --model q.safetensors --json --threads 2").code, 0);
+  const Result table = run(common + "--out t.safetensors");
+  ASSERT_EQ(table.code, 0) << table.err;
+  for (const char* part : {"layer", "ms real", "ms integers", "sensitivity", "stem.conv2", "up4.res2.conv2",
+                           "classifier", "Labels that change", "on real numbers"})
+    EXPECT_THAT(table.out, HasSubstr(part));
+  EXPECT_THAT(run("inspect t.safetensors").out, HasSubstr("timed on"));
+}
+
+TEST_F(Program, quantize_bad_bits_and_layers_are_named) {
+  write_street("a.bin");
+  ASSERT_EQ(run("inspect --builder minkunet --width 0.2 --voxel 0.2 --save m.safetensors").code, 0);
+  const std::string common = "quantize --model m.safetensors --data a.bin --out x.safetensors ";
+  expect_error(common + "--bits nine", 2, {"2 to 8, or auto", "nine"});
+  expect_error(common + "--bits auto --loss 200", 2, {"--loss"});
+  expect_error(common + "--bits auto --layers-real classifier", 2, {"--layers-real", "finds such layers itself"});
+  expect_error(common + "--layers-real stem.conv2,clasifier", 2, {"clasifier", "classifier"});
+  const auto json = run(common + "--layers-real stem.conv2,classifier --json").json();
+  EXPECT_EQ(json["layers"].get<int>() + 3, json["layers_in_all"].get<int>());
+}
+
+TEST_F(Program, profiles_say_which_layers_keep_real_numbers) {
+  write_street("a.bin");
+  Model model = Model::load(path("net.safetensors"));
+  std::string layer;
+  for (const Node& node : model.graph().nodes())
+    if (node.op == "sparse_conv") layer = node.name;
+  model.notes["kept_real." + layer] = "faster here: 1.000 ms, on integers 2.000 ms (a CPU)";
+  model.save(path("kept.safetensors"));
+  const std::string command = "bench model --model kept.safetensors --scan a.bin --repetitions 1 --threads 1 --profile";
+  EXPECT_THAT(run(command).out, HasSubstr("kept real numbers: faster here: 1.000 ms, on integers 2.000 ms (a CPU)"));
+  int noted = 0;
+  for (const auto& step : run(command + " --json").json()["profile"]) {
+    if (!step.contains("note")) continue;
+    ++noted;
+    EXPECT_EQ(step["name"], layer);
+  }
+  EXPECT_EQ(noted, 1);
+  ASSERT_EQ(run("segment a.bin --model kept.safetensors --report a.html --threads 1").code, 0);
+  std::ifstream page(path("a.html"));
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(page), {}), HasSubstr("kept real numbers"));
+}
+
 TEST_F(Program, bench_precision_compares_fp32_with_16_bits_and_integers) {
   write_street("a.bin");
   const auto json =

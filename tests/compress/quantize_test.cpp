@@ -6,48 +6,17 @@
 
 #include <cmath>
 
+#include "compress/small_network.h"
+#include "kernels/conv_int8.h"
 #include "rarefy/builder.h"
-#include "rarefy/models.h"
 #include "support/examples.h"
 #include "support/expect_error.h"
-#include "support/random_cases.h"
-#include "support/random_points.h"
 
 namespace rarefy::compress {
 namespace {
 
+using test::small_network, test::some_points, test::view_of;
 using testing::HasSubstr;
-
-/// A small MinkUNet with batch norms that are not those of initialisation.
-Model small_network(std::uint64_t seed) {
-  const Pipeline pipeline = models::semantic_kitti_pipeline(0.2);
-  Graph graph = models::at("minkunet").build({.width = 0.2, .pipeline = pipeline});
-  Weights weights = initial_weights(graph, seed);
-  Rng rng(seed, 5);
-  for (const Node& node : graph.nodes()) {
-    if (node.op != "batch_norm") continue;
-    for (float& v : weights.mutable_at(node.parameters[0].name).mutable_as<float>())
-      v = static_cast<float>(rng.chance(0.1) ? -1.0 : 0.5 + rng.uniform());
-    for (float& v : weights.mutable_at(node.parameters[1].name).mutable_as<float>())
-      v = static_cast<float>(0.3 * rng.normal());
-  }
-  return Model(std::move(graph), std::move(weights), pipeline);
-}
-
-std::vector<float> some_points(std::uint64_t seed, std::int64_t count) {
-  Rng rng(seed);
-  std::vector<float> points;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double a = rng.uniform() * 6.28, r = 2 + 12 * rng.uniform();
-    points.insert(points.end(), {static_cast<float>(r * std::cos(a)), static_cast<float>(r * std::sin(a)),
-                                 static_cast<float>(0.2 * rng.normal()), static_cast<float>(rng.uniform())});
-  }
-  return points;
-}
-
-PointView view_of(const std::vector<float>& points) {
-  return {points.data(), static_cast<std::int64_t>(points.size() / 4), 16, {0, 4, 8, 12}};
-}
 
 Model quantized(const Model& model, const std::vector<float>& points, const QuantizeOptions& options = {}) {
   Calibration calibration(model);
@@ -169,6 +138,43 @@ TEST(Quantize, a_scale_that_is_no_positive_number_is_named) {
     if (node.op == "quantize") name = node.parameters[0].name;
   weights.mutable_at(name).mutable_as<float>()[0] = 0.0f;
   test::expect_error<UsageError>([&] { Plan::compile(Model(model.graph(), weights)); }, {name, "positive"});
+}
+
+TEST(Quantize, layers_may_keep_real_numbers_beside_integer_ones_of_their_group) {
+  const Model model = small_network(9);
+  const auto points = some_points(9, 4000);
+  // Reads a concatenation, as the shortcut beside it does; and one in the middle of a block.
+  const Model mixed =
+      quantized(model, points, {.layers = {{"up1.res1.conv1", 0}, {"down2.res1.conv2", 0}, {"up4.res2.conv2", 0}}});
+  std::map<std::string, std::int64_t> bits;
+  for (const Node& node : mixed.graph().nodes())
+    if (node.op == "sparse_conv" || node.op == "linear") bits[node.name] = node.integer("weight_bits");
+  EXPECT_EQ(bits.at("up1.res1.conv1"), 0);
+  EXPECT_EQ(bits.at("up1.res1.shortcut"), 8);
+  Session session(mixed), reals(mixed, {.plan = {.fuse = false, .integers = false}});
+  const auto a = test::bits_of(session.run({{"points", view_of(points)}})["logits"]);
+  for (const StepProfile& step : session.profile()) {
+    const auto layer = bits.find(step.name);
+    if (layer == bits.end()) continue;
+    const std::string_view wanted = layer->second != 0 ? select_int8_variant(8).name : name(select_conv_variant());
+    EXPECT_EQ(step.variant, wanted) << step.name;
+  }
+  EXPECT_LT(test::relative_error(session.run({{"points", view_of(points)}})["logits"],
+                                 reals.run({{"points", view_of(points)}})["logits"]),
+            0.02);
+}
+
+TEST(Quantize, bits_of_single_layers_are_checked) {
+  const Model model = small_network(10);
+  const auto points = some_points(10, 500);
+  const auto with = [&](std::map<std::string, int> layers) {
+    return [&model, &points, layers] { (void)quantized(model, points, {.layers = layers}); };
+  };
+  test::expect_error<UsageError>(with({{"up1.res1.conv", 0}}), {"'up1.res1.conv' is no layer", "up1.res1.conv1"});
+  test::expect_error<UsageError>(with({{"stem.conv1", 8}}), {"'stem.conv1' is no layer that can be quantized"});
+  test::expect_error<UsageError>(with({{"classifier", 9}}), {"2 to 8 bits, not 9"});
+  test::expect_error<UsageError>(with({{"up1.res1.shortcut", 7}}),
+                                 {"up1.res1.shortcut", "7 bits", "8 bits", "share a scale"});
 }
 
 TEST(Magnitudes, scale_follows_the_rule) {
