@@ -28,6 +28,10 @@ add_test(NAME tools.checks_catch_what_they_should
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/checks_test.py)
 add_test(NAME tools.pt_to_safetensors
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/pt_to_safetensors_test.py)
+add_test(NAME tools.results_say_what_was_measured
+  COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/results_test.py)
+add_test(NAME tools.operators_are_documented
+  COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/operators_test.py)
 if(EXISTS ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks)
   add_test(NAME tools.check_isa_leaks COMMAND ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks ${CMAKE_BINARY_DIR})
 endif()

@@ -7,6 +7,7 @@
 namespace rarefy::cli::bench {
 
 void declare_ablation(CLI::App& command);
+void declare_batches(CLI::App& command);
 void declare_conv(CLI::App& command);
 void declare_crossover(CLI::App& command);
 void declare_dataflows(CLI::App& command);

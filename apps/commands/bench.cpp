@@ -31,6 +31,8 @@ void bench(CLI::App& command) {
       *command.add_subcommand("crossover", "The density above which dense convolution is faster than sparse"));
   bench::declare_ablation(*command.add_subcommand("ablation", "What each idea of the kernels and plans gained"));
   bench::declare_dataflows(*command.add_subcommand("dataflows", "What each dataflow takes, per type of layer"));
+  bench::declare_batches(
+      *command.add_subcommand("batches", "The same voxels as one scan, uneven batches and many small events"));
   bench::declare_model(*command.add_subcommand("model", "A whole network: voxels, neighbour search, layers"));
   bench::declare_precision(
       *command.add_subcommand("precision", "A whole network on real numbers and on 8-bit integers"));

@@ -262,11 +262,13 @@ void declare_options(CLI::App& command, Options& o) {
   command
       .add_option("--deadline", o.deadline_ms,
                   "Time from arrival to labels, such as 100ms or 0.1s (default: until the next scan arrives)")
+      ->option_text("TIME")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1}, {"s", 1000}}))
       ->check(CLI::PositiveNumber);
   command
       .add_option("--drop", o.drop,
                   "Which frame goes when one arrives and its place is taken: the oldest (default), the newest, none")
+      ->option_text("oldest|newest|none")
       ->transform(CLI::CheckedTransformer(kPolicies));
   command.add_flag("--loop", o.loop, "Begin again after the last scan");
   command.add_option("--frames", o.frames, "End after so many arrivals")->check(CLI::PositiveNumber);

@@ -1,5 +1,6 @@
 #pragma once
 /// One row of the comparison: the same work done by rarefy and by the peer, in turns, in one process.
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -23,6 +24,7 @@ struct Contest {
   std::string name;
   Json about;  ///< what else JSON says of it
   double tolerance = 0;
+  std::int64_t classes = 0;  ///< results are rows of so many scores: how many rows agree on the largest is reported
   std::function<Contestant()> ours, peer;
 };
 
@@ -39,6 +41,9 @@ Json run_contest(const Contest& contest, const Settings& settings, cli::bench::P
 
 /// max |a - b| / max |b|. @throws ShapeError when the sizes differ
 double relative_error(const std::vector<float>& a, const std::vector<float>& b);
+
+/// Share of rows of `classes` scores in which both have the same largest one; 1 for no rows.
+double same_labels(const std::vector<float>& a, const std::vector<float>& b, std::int64_t classes);
 
 /// Runs one side alone and returns the most memory that this process ever held, MB.
 double memory_of_side(const Contest& contest, const std::string& side, int threads);

@@ -21,9 +21,9 @@ namespace {
 
 struct Arguments {
   std::string scan, format = "auto", only, memory_of;
-  Options rows{.kinds = {"map", "convolution", "gradient", "dense", "inference", "training", "crossover"}};
+  Options rows{.kinds = {"map", "convolution", "gradient", "dense", "inference", "integers", "training", "crossover"}};
   Settings settings;
-  bool json = false, quick = false, no_memory = false;
+  bool json = false, quick = false, no_memory = false, no_cached = false;
 };
 
 constexpr const char* kExamples =
@@ -31,7 +31,8 @@ constexpr const char* kExamples =
     "  rarefy-bench-peer --scan scan.bin --rows convolution,map --channels 64 --levels 0 --json\n\n"
     "The peer: per kernel offset index_select, mm, index_add_ on maps from sorted int64 keys (searchsorted). Each row "
     "first proves\n"
-    "that both compute the same, then times them in turns. Ratio: the peer's median over ours. Nothing is printed "
+    "that both compute the same (on integers: nearly), then times them in turns. Ratio: the peer's median over ours. "
+    "Nothing is printed "
     "when\n"
     "LibTorch's matrix product is below 40 % of the peak: that would be a broken installation, not a peer.\n";
 
@@ -40,9 +41,10 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_option("--scan", a.scan, "Scan to compute on")->required();
   cli::add_format(app, a.format);
   app.add_option("--rows", a.rows.kinds,
-                 "map, convolution, gradient, dense, inference, training, crossover; a list (default: all)")
+                 "map, convolution, gradient, dense, inference, integers, training, crossover; a list (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"map", "convolution", "gradient", "dense", "inference", "training", "crossover"}));
+      ->check(
+          CLI::IsMember({"map", "convolution", "gradient", "dense", "inference", "integers", "training", "crossover"}));
   app.add_option("--channels", a.rows.channels, "Channels of single layers, a list")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));
@@ -54,8 +56,10 @@ void declare(CLI::App& app, Arguments& a) {
       ->check(CLI::PositiveNumber);
   app.add_option("--voxel", a.rows.voxel, "Voxel edge in metres")->check(CLI::PositiveNumber);
   app.add_option("--threads", a.rows.threads, "Threads of both sides (default: 1)")->check(CLI::Range(1, 1024));
-  app.add_option("--seconds", a.settings.seconds, "Of repetitions per row, at least 5 (default: 3)")
-      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", a.settings.seconds, "Of repetitions per row (default: 3)")->check(CLI::PositiveNumber);
+  app.add_option("--least", a.settings.least, "Repetitions per row, however long they take (default: 5)")
+      ->check(CLI::Range(1, 1000));
+  app.add_flag("--no-cached", a.no_cached, "Inference with new coordinates only");
   app.add_flag("--no-memory", a.no_memory, "Do not measure memory (a fresh process per row and side)");
   app.add_flag("--quick", a.quick, "One small case of every kind, few repetitions, no memory: does all of it work?");
   app.add_option("--only", a.only, "The row of this name alone");
@@ -74,6 +78,7 @@ std::vector<Contest> make_rows(Arguments& a) {
     a.settings.least = 2;
     a.no_memory = true;
   }
+  a.rows.cached = !a.no_cached;
   const auto input =
       std::make_shared<Input>(load_scan(a.scan, {.format = a.format, .strict = false}), a.rows.voxel, a.rows.threads);
   std::vector<Contest> rows;

@@ -20,6 +20,7 @@ struct Options {
   std::vector<double> widths{0.5, 1.0};
   double voxel = 0.05;
   int threads = 1;
+  bool cached = true;  ///< inference also with the voxels and maps of the run before
 };
 
 bool wants(const Options& options, const std::string& kind);
@@ -48,7 +49,7 @@ class Input {
 
 /// convolution, gradient, map, dense: one 3x3x3 layer.
 void add_layer_rows(const Options& options, const std::shared_ptr<Input>& input, std::vector<Contest>& rows);
-/// inference, training: MinkUNet.
+/// inference, integers, training: MinkUNet.
 void add_network_rows(const Options& options, const std::shared_ptr<Input>& input, std::vector<Contest>& rows);
 
 }  // namespace rarefy::peer

@@ -129,7 +129,7 @@ void add_layer_rows(const Options& o, const std::shared_ptr<Input>& input, std::
     if (!map) about["channels"] = channels;
     if (box) about["occupancy"] = static_cast<double>(sites.size() / 4) / static_cast<double>(Input::kBoxCells);
     rows.push_back({fmt::format("{}, level {}{}", kind, level, map ? "" : fmt::format(", {} channels", channels)),
-                    about, 3e-5, [=] { return ours(make()); }, [=] { return peer(make()); }});
+                    about, 3e-5, 0, [=] { return ours(make()); }, [=] { return peer(make()); }});
   };
   for (const int level : o.levels)
     add(

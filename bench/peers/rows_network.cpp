@@ -1,7 +1,9 @@
-// Rows of MinkUNet: inference and a training step.
+// Rows of MinkUNet: inference, on integers too, and a training step.
 #include "base/check.h"
 #include "base/rng.h"
 #include "common/model_source.h"
+#include "compress/quantize.h"
+#include "kernels/conv_int8.h"
 #include "measure/input.h"
 #include "peers/peer.h"
 #include "peers/rows.h"
@@ -19,10 +21,26 @@ Matrix<const float> matrix_of(const Input& input) { return {input.points().data(
 
 Inputs inputs_of(const Input& input) { return {{"points", cli::bench::view_of(input.points())}}; }
 
+constexpr std::int64_t kClasses = 19;
+
+Model minkunet(const Input& input, double width) {
+  return cli::build_model("minkunet", width, input.voxel(), kClasses);
+}
+
+/// Bits of the fastest integers on this CPU: 8 where 7 are no faster.
+int fastest_bits() { return select_int8_variant(7).name == select_int8_variant(8).name ? 8 : 7; }
+
+/// The same network on integers, with ranges of the features that this very scan has: what it costs in accuracy is
+/// another question (experiments/quantization).
+Model on_integers(const Model& model, const Input& input, int threads) {
+  compress::Calibration calibration(model, threads);
+  calibration.observe(inputs_of(input));
+  return calibration.quantize({.bits = fastest_bits()});
+}
+
 /// @param cached  count the network only: voxels and maps are there
-Contestant our_inference(const Points& input, double width, int threads, bool cached) {
-  auto session = std::make_shared<Session>(cli::build_model("minkunet", width, input->voxel()),
-                                           SessionOptions{.threads = threads});
+Contestant our_inference(const Points& input, const Model& model, int threads, bool cached) {
+  auto session = std::make_shared<Session>(model, SessionOptions{.threads = threads});
   Contestant side;
   side.run = [=] {
     session->run(inputs_of(*input));
@@ -37,7 +55,7 @@ Contestant our_inference(const Points& input, double width, int threads, bool ca
 }
 
 Contestant peer_inference(const Points& input, double width, bool cached) {
-  auto network = std::make_shared<Network>(cli::build_model("minkunet", width, input->voxel()));
+  auto network = std::make_shared<Network>(minkunet(*input, width));
   if (cached) network->run(matrix_of(*input));
   return {[=] {
             const auto start = Clock::now();
@@ -60,6 +78,8 @@ std::vector<std::uint8_t> made_up_labels(std::int64_t count) {
   return labels;
 }
 
+/// Of the largest logit, for a network on integers.
+constexpr double kIntegerTolerance = 0.5;
 constexpr double kRate = 1e-3, kBeta = 0.9;
 
 /// Multiply-adds of forward and backward: a layer has as many for its input's gradient and its weights' as forward; the
@@ -88,7 +108,7 @@ train::LearnerOptions learner_options() {
 
 struct OurTraining {
   OurTraining(Input& input, double width, int threads)
-      : model(cli::build_model("minkunet", width, input.voxel())),
+      : model(minkunet(input, width)),
         executor(train::make_torch_executor(threads)),
         learner(model, learner_options(), *executor),
         labels(made_up_labels(static_cast<std::int64_t>(input.sites(0).size()) / 4)) {}
@@ -128,7 +148,7 @@ Contestant our_training(const Points& input, double width, int threads) {
 }
 
 Contestant peer_training(const Points& input, double width, Trainer::Backward backward) {
-  auto trainer = std::make_shared<Trainer>(cli::build_model("minkunet", width, input->voxel()), kRate, backward);
+  auto trainer = std::make_shared<Trainer>(minkunet(*input, width), kRate, backward);
   const auto labels = std::make_shared<const std::vector<std::uint8_t>>(
       made_up_labels(static_cast<std::int64_t>(input->sites(0).size()) / 4));
   return {[=] {
@@ -151,14 +171,23 @@ Contestant peer_training(const Points& input, double width, Trainer::Backward ba
 void add_network_rows(const Options& o, const std::shared_ptr<Input>& input, std::vector<Contest>& rows) {
   const int threads = o.threads;
   for (const double width : o.widths) {
-    for (const bool cached : {false, true}) {
-      if (!wants(o, "inference")) continue;
-      rows.push_back({fmt::format("MinkUNet {}x, {}", width, cached ? "cached maps" : "new coordinates"),
-                      {{"kind", "inference"}, {"width", width}, {"cached", cached}},
-                      1e-3,
-                      [=] { return our_inference(input, width, threads, cached); },
-                      [=] { return peer_inference(input, width, cached); }});
-    }
+    const auto add = [&](const char* kind, const std::string& name, bool cached, double tolerance, auto make) {
+      if (!wants(o, kind)) return;
+      Contest row{fmt::format("MinkUNet {}x, {}", width, name),
+                  {{"kind", kind}, {"width", width}, {"cached", cached}},
+                  tolerance,
+                  0,
+                  [=] { return our_inference(input, make(), threads, cached); },
+                  [=] { return peer_inference(input, width, cached); }};
+      if (std::string_view(kind) == "integers") row.classes = kClasses;
+      rows.push_back(std::move(row));
+    };
+    const auto plain = [=] { return minkunet(*input, width); };
+    add("inference", "new coordinates", false, 1e-3, plain);
+    if (o.cached) add("inference", "cached maps", true, 1e-3, plain);
+    // Rounding to so few bits shows; labels say what it means.
+    add("integers", fmt::format("int{}, new coordinates", fastest_bits()), false, kIntegerTolerance,
+        [=] { return on_integers(minkunet(*input, width), *input, threads); });
   }
   // Wider ones would need more memory than most machines have, on the peer's side.
   const double width = o.widths.front();
@@ -170,6 +199,7 @@ void add_network_rows(const Options& o, const std::shared_ptr<Input>& input, std
     rows.push_back({fmt::format("MinkUNet {}x, training step{}", width, plain ? "" : ", own derivative"),
                     {{"kind", "training"}, {"width", width}, {"backward", plain ? "autograd" : "handwritten"}},
                     1e-2,
+                    0,
                     [=] { return our_training(input, width, threads); },
                     [=] { return peer_training(input, width, backward); }});
   }

@@ -52,6 +52,16 @@ struct DevoxelizeOptions {
   bool renormalise = true;  ///< weights of missing neighbours go to the others (as torchsparse), else they are lost
 };
 
+/// Options of squeeze-and-excitation.
+struct SqueezeExciteOptions {
+  std::int64_t reduction = 16;      ///< of the channels between the two layers; at least one channel stays
+  std::string pooling = "mean";     ///< of a sample's rows: "mean" as published, "max" or "sum"
+  std::string activation = "relu";  ///< between the two layers: any element-wise op of one input
+  std::string gate = "sigmoid";     ///< of what the channels are multiplied by; "hardsigmoid" as in MobileNetV3
+  bool bias = true;                 ///< of both layers
+  std::string name = {};            ///< the layers are NAME.squeeze and NAME.excite
+};
+
 /// A dense box of sites; see the op "to_dense".
 struct DenseOptions {
   std::vector<std::int64_t> min;  ///< per axis, in finest voxels: first site, a multiple of the stride
@@ -118,6 +128,9 @@ class RAREFY_API Builder : public GraphBuilder {
   ValueId global_pool(ValueId x, std::string reduction = "mean");
   /// Features of samples on every row of their sample in `like`'s space.
   ValueId broadcast(ValueId x, ValueId like);
+  /// x times, per sample and channel, sigmoid(W2 relu(W1 mean of the sample's rows)).
+  /// Hu, Shen, Sun: Squeeze-and-Excitation Networks, CVPR 2018, section 3.
+  ValueId squeeze_excite(ValueId x, const SqueezeExciteOptions& options = {});
 
   /// The values over one space: the union of their sites (rows that a value lacks are zero) or the intersection. What
   /// lives on one space already is left alone. @throws ShapeError when strides or dimensions differ.
@@ -135,7 +148,8 @@ class RAREFY_API Builder : public GraphBuilder {
   };
   /// The rows whose score (one channel, float32 or uint8) is above the threshold.
   Selected select(ValueId scores, double threshold = 0.0);
-  /// Features of the rows of x whose score is above the threshold, over a space of their own.
+  /// Features of the rows of x whose score is above the threshold, over a space of their own. Scores over other sites
+  /// than x's (a mask of the caller's, as a second sparse input) count where the sites meet; a site that has none goes.
   ValueId prune(ValueId x, ValueId scores, double threshold = 0.0);
 
   /// A dense image of sparse features: a sparse tensor over every site of the box; cells along the axes that it lacks

@@ -46,7 +46,8 @@ py::array array_over(const TensorView& view, py::object owner) {
     shape.push_back(static_cast<py::ssize_t>(view.cols));
     strides.push_back(item);
   }
-  if (view.data == nullptr || view.rows == 0 || view.cols == 0) return py::array(numpy_dtype(view.dtype), shape);
+  if (view.data == nullptr || view.rows == 0 || view.cols == 0)
+    return py::array(numpy_dtype(view.dtype), shape, strides);
   return py::array(numpy_dtype(view.dtype), shape, strides, view.data, owner);
 }
 

@@ -135,6 +135,30 @@ void bind_builder(py::module_& m) {
               Numbers dilation, Numbers padding, const std::string& rule, bool bias, std::string name) {
              return b.conv_to(x, like, options(channels, kernel, stride, dilation, padding, rule, bias, name));
            })
+      .def("squeeze_excite",
+           [](Builder& b, ValueId x, std::int64_t reduction, std::string pooling, std::string activation,
+              std::string gate, bool bias, std::string name) {
+             return b.squeeze_excite(x, {.reduction = reduction,
+                                         .pooling = std::move(pooling),
+                                         .activation = std::move(activation),
+                                         .gate = std::move(gate),
+                                         .bias = bias,
+                                         .name = std::move(name)});
+           })
+      .def("unpool",
+           [](Builder& b, ValueId x, ValueId like, Numbers kernel, Numbers stride, Numbers dilation, Numbers padding,
+              const std::string& rule, std::string reduction) {
+             return b.unpool(x, like, options(0, kernel, stride, dilation, padding, rule, false, {}),
+                             std::move(reduction));
+           })
+      .def("prune", &Builder::prune, py::arg("x"), py::arg("scores"), py::arg("threshold") = 0.0,
+           "Features of the rows whose score is above the threshold.")
+      .def(
+          "align",
+          [](Builder& b, std::vector<ValueId> values, bool common) {
+            return b.align(std::move(values), common ? Sites::common : Sites::united);
+          },
+          py::arg("values"), py::arg("common"), "The values over one space: union or intersection of their sites.")
       .def("output", &Builder::output, py::arg("name"), py::arg("value"), "Names a result of the graph.")
       .def(
           "type", [](const Builder& b, ValueId value) { return describe(b.type(value)); }, py::arg("value"),

@@ -62,14 +62,17 @@ Model make_model(const Graph& graph, const py::dict& weights, const py::object& 
   return model;
 }
 
-/// Read-only views into the store, which is copy on write.
+/// Read-only views into the store, which is copy on write. Strides are given: pybind11 before 2.12 reads the size of an
+/// element where NumPy 2 no longer keeps it.
 py::dict weights_of(const Weights& weights) {
   py::dict dict;
   for (const auto& [name, tensor] : weights.all()) {
     auto held = std::make_shared<Tensor>(tensor);
     std::vector<py::ssize_t> shape(tensor.shape().begin(), tensor.shape().end());
+    std::vector<py::ssize_t> strides(shape.size(), static_cast<py::ssize_t>(size_of(tensor.dtype())));
+    for (std::size_t axis = shape.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * shape[axis];
     const void* data = held->data();
-    py::array array(numpy_dtype(tensor.dtype()), shape, data, owner_of(held));
+    py::array array(numpy_dtype(tensor.dtype()), shape, strides, data, owner_of(held));
     array.attr("setflags")(py::arg("write") = false);
     dict[py::str(name)] = array;
   }

@@ -106,6 +106,28 @@ class Graph(OpMethods):
         """Convolution from x's space to that of `like`."""
         return self._conv("conv_to", [x, like], channels, kernel, stride, dilation, padding, rule, bias, name)
 
+    def unpool(self, x, like, kernel=2, stride=2, dilation=1, padding=0, rule="block", reduction="mean"):
+        """Back from a pooling or strided convolution with these options to `like`'s space."""
+        return self._value(self._builder.unpool(
+            self._id(x), self._id(like), _numbers(kernel), _numbers(stride), _numbers(dilation), _numbers(padding), rule,
+            reduction))
+
+    def squeeze_excite(self, x, reduction=16, pooling="mean", activation="relu", gate="sigmoid", bias=True, name=""):
+        """x times, per sample and channel, sigmoid(W2 relu(W1 mean of the sample's rows)). Hu et al., CVPR 2018."""
+        return self._value(self._builder.squeeze_excite(self._id(x), reduction, pooling, activation, gate, bias, name))
+
+    def prune(self, x, scores, threshold=0.0):
+        """The rows of x whose score (one channel over x's space) is above the threshold. A mask of ones and zeros given
+        as an input of its own is such a score: of rows whose mask is one, with the threshold at its default."""
+        return self._value(self._builder.prune(self._id(x), self._id(scores), threshold))
+
+    def align(self, *values, sites="united"):
+        """The values over one space: "united" (sites of any of them, zeros where a value has none) or "common"."""
+        if sites not in ("united", "common"):
+            raise UsageError(f"sites must be 'united' or 'common', found {sites!r}")
+        found = self._builder.align([self._id(value) for value in values], sites == "common")
+        return tuple(self._value(number) for number in found)
+
     def output(self, name, value):
         """Names a result."""
         self._builder.output(name, self._id(value))

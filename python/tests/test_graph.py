@@ -147,3 +147,43 @@ def test_published_networks_are_built_by_name():
     assert rarefy.build("minkunet", width=0.5).graph.parameters == 5435235
     with pytest.raises(rarefy.UsageError, match="minkunt"):
         rarefy.build("minkunt")
+
+
+def test_squeeze_excite_scales_channels_by_what_their_sample_says(rng):
+    g = rarefy.Graph()
+    x = g.sparse_input(channels=8, dims=3)
+    g.output("y", g.squeeze_excite(x, reduction=4, name="se"))
+    model = rarefy.Model(g, seed=3)
+    coords = random_sites(rng)
+    feats = rng.normal(size=(len(coords), 8)).astype(numpy.float32)
+    out = model.run(x=rarefy.SparseTensor(coords, feats))
+    order = numpy.lexsort(coords.T[::-1])
+    w = {name: value.astype(float) for name, value in model.weights.items()}
+    assert w["se.squeeze.weight"].shape == (8, 2)
+    for sample in (0, 1):
+        rows = order[coords[order, 0] == sample]
+        hidden = numpy.maximum(feats[rows].astype(float).mean(0) @ w["se.squeeze.weight"] + w["se.squeeze.bias"], 0)
+        gate = 1 / (1 + numpy.exp(-(hidden @ w["se.excite.weight"] + w["se.excite.bias"])))
+        numpy.testing.assert_allclose(out["y"][coords[order, 0] == sample], feats[rows] * gate, atol=1e-6)
+
+
+def test_a_mask_of_the_callers_and_values_over_different_sites(rng):
+    g = rarefy.Graph()
+    x, mask = g.sparse_input(channels=2, dims=3), g.sparse_input(channels=1, dims=3, name="mask")
+    g.output("kept", g.prune(x, mask))
+    g.output("sum", g.add(*g.align(g.linear(x, channels=1), mask)))
+    g.output("common", g.concat(*g.align(x, mask, sites="common")))
+    g.output("back", g.unpool(g.pool(x, reduction="max", kernel=2, stride=2), like=x, kernel=2, stride=2))
+    with pytest.raises(rarefy.UsageError, match="'united' or 'common'"):
+        g.align(x, mask, sites="all")
+    model = rarefy.Model(g, seed=1)
+    coords, others = random_sites(rng), random_sites(rng)
+    bits = (rng.random((len(others), 1)) < 0.5).astype(numpy.float32)
+    out = model.run(x=rarefy.SparseTensor(coords, rng.normal(size=(len(coords), 2)).astype(numpy.float32)),
+                    mask=rarefy.SparseTensor(others, bits))
+    mine, theirs = {tuple(c) for c in coords}, {tuple(c) for c in others}
+    ones = {tuple(c) for c in others[bits[:, 0] == 1]}
+    assert {tuple(c) for c in out.coords("kept")} == mine & ones
+    assert {tuple(c) for c in out.coords("sum")} == mine | theirs
+    assert {tuple(c) for c in out.coords("common")} == mine & theirs
+    assert out["back"].shape == (len(coords), 2)

@@ -1,6 +1,7 @@
 #include "rarefy/builder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "sparse/coords.h"
@@ -156,6 +157,16 @@ ValueId Builder::global_pool(ValueId x, std::string reduction) {
 
 ValueId Builder::broadcast(ValueId x, ValueId like) { return add("broadcast", {x, space_of(like)})[0]; }
 
+ValueId Builder::squeeze_excite(ValueId x, const SqueezeExciteOptions& o) {
+  RAREFY_CHECK(o.reduction >= 1, UsageError, "squeeze_excite{}: reduction is {}, expected at least 1",
+               o.name.empty() ? "" : " '" + o.name + "'", o.reduction);
+  const auto layer = [&](const char* part) { return o.name.empty() ? std::string() : o.name + "." + part; };
+  const std::int64_t channels = type(x).channels, squeezed = std::max<std::int64_t>(1, channels / o.reduction);
+  const ValueId hidden = add(o.activation, {linear(global_pool(x, o.pooling), squeezed, o.bias, layer("squeeze"))})[0];
+  const ValueId gate = add(o.gate, {linear(hidden, channels, o.bias, layer("excite"))})[0];
+  return add("mul", {x, broadcast(gate, x)})[0];
+}
+
 std::vector<ValueId> Builder::align(std::vector<ValueId> values, Sites sites) {
   RAREFY_CHECK(!values.empty(), UsageError, "there are no values to bring to one space");
   const char* op = sites == Sites::united ? "site_union" : "site_intersection";
@@ -194,6 +205,10 @@ Builder::Selected Builder::select(ValueId scores, double threshold) {
 }
 
 ValueId Builder::prune(ValueId x, ValueId scores, double threshold) {
+  if (space_of(scores) != space_of(x)) {
+    const double too_low = threshold - 1e-3 * std::abs(threshold);  // also as a float
+    scores = gather(scores, locate(space_of(x), space_of(scores)), too_low);
+  }
   return gather(x, select(scores, threshold).row_of_kept);
 }
 

@@ -25,7 +25,7 @@ struct NormGroups {
   std::int64_t groups = 1;                     ///< divides the channels
 
   std::int64_t samples() const { return sample_begin.empty() ? 0 : static_cast<std::int64_t>(sample_begin.size()) - 1; }
-  /// Blocks of rows, none of which crosses a sample.
+  /// Enough numbers for all blocks of rows; no block crosses a sample, and not every number is a block.
   std::int64_t blocks() const;
 };
 

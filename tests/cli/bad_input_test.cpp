@@ -24,6 +24,8 @@ TEST_F(Program, wrong_command_lines) {
   expect_error("segment a.bin --threads many", 2, {"--threads"});
   expect_error("segment 'none*.bin'", 2, {"none*.bin"});
   expect_error("bench", 2, {"subcommand", "--self-check"});
+  expect_error("bench batches", 2, {"--scan"});
+  expect_error("bench batches --scan missing.bin", 1, {"missing.bin"});
   expect_error("bench scale", 2, {"--scan"});
   expect_error("bench scale --scan missing.bin", 1, {"missing.bin"});
   expect_error("bench crossover --patterns plaid", 2, {"--patterns", "plaid"});

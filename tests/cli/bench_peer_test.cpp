@@ -21,6 +21,11 @@ TEST_F(Program, bench_peer_proves_that_both_compute_the_same_and_times_them) {
     for (const auto& row : json["rows"]) {
       SCOPED_TRACE(row["name"].get<std::string>());
       kinds.insert(row["kind"].get<std::string>());
+      EXPECT_EQ(row.contains("same_labels"), row["kind"] == "integers");
+      if (row["kind"] == "integers") {
+        EXPECT_GT(row["error"].get<double>(), 1e-4);  // integers took part
+        EXPECT_GT(row["same_labels"].get<double>(), 0.8);
+      }
       EXPECT_GT(row["error"].get<double>(), 0.0);  // two ways of rounding: equal bits would mean one computation
       for (const char* side : {"ours", "peer"}) {
         EXPECT_GT(row[side]["ms"].get<double>(), 0.0);
@@ -29,7 +34,8 @@ TEST_F(Program, bench_peer_proves_that_both_compute_the_same_and_times_them) {
       }
       EXPECT_NEAR(row["ratio"].get<double>(), row["peer"]["ms"].get<double>() / row["ours"]["ms"].get<double>(), 1e-9);
     }
-    EXPECT_EQ(kinds, (std::set<std::string>{"map", "convolution", "gradient", "dense", "inference", "training"}));
+    EXPECT_EQ(kinds,
+              (std::set<std::string>{"map", "convolution", "gradient", "dense", "inference", "integers", "training"}));
   }
 }
 

@@ -30,6 +30,7 @@ TEST_F(Program, help_of_every_subcommand_has_examples) {
                               "bench model",
                               "bench crossover",
                               "bench scale",
+                              "bench batches",
                               "bench precision",
                               "bench dataflows",
                               "quantize",
@@ -244,6 +245,37 @@ TEST_F(Program, bench_conv_reports_consistent_figures) {
     EXPECT_NEAR(row["of_peak"].get<double>(), row["gflops"].get<double>() / row["peak_gflops"].get<double>(), 1e-9);
     EXPECT_GT(row["map_ms"].get<double>(), 0);
   }
+}
+
+TEST_F(Program, bench_batches_shares_out_the_same_points) {
+  write_street("a.bin");
+  const Result result = run(
+      "bench batches --scan a.bin --builder minkunet_small --voxel 0.2 --repetitions 2 --event-voxels 300 --channels 8 "
+      "--json");
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto rows = result.json()["rows"];
+  ASSERT_EQ(rows.size(), 5u);
+  std::vector<std::string> names;
+  const auto voxels = rows[0]["voxels"].get<double>();
+  for (const auto& row : rows) {
+    names.push_back(row["batch"]);
+    // A cut divides the voxels on it between two samples.
+    EXPECT_GE(row["voxels"].get<double>(), voxels);
+    EXPECT_LE(row["voxels"].get<double>(), 1.5 * voxels);
+    for (const char* field : {"ms", "network_ms", "ns_per_voxel", "slower", "gflops"})
+      EXPECT_GT(row[field].get<double>(), 0.0) << field;
+    EXPECT_EQ(row.contains("norm_gradient_ns"), row["batch"] != "events one by one");
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"one scan", "even", "uneven", "events", "events one by one"}));
+  EXPECT_EQ(rows[0]["slower"], 1.0);
+  EXPECT_EQ(rows[1]["samples"], 8);
+  EXPECT_EQ(rows[2]["samples"], 61);
+  EXPECT_GT(rows[3]["samples"].get<int>(), 2);
+  // Samples of a batch do not see each other: the events have the same pairs in one run and in many.
+  EXPECT_EQ(rows[3]["macs"], rows[4]["macs"]);
+  EXPECT_EQ(rows[3]["voxels"], rows[4]["voxels"]);
+  EXPECT_THAT(run("bench batches --scan a.bin --builder minkunet_small --repetitions 1").out,
+              testing::HasSubstr("events one by one"));
 }
 
 TEST_F(Program, bench_scale_measures_each_size_apart) {

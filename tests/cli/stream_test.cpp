@@ -306,6 +306,7 @@ TEST_F(Program, stream_stops_cleanly_when_interrupted) {
 
 TEST_F(Program, stream_refuses_what_makes_no_sense_and_what_does_not_fit) {
   write_street("scans/a.bin", false, 1024);
+  EXPECT_THAT(run("stream --help").out, HasSubstr("--drop oldest|newest|none"));
   expect_error("stream", 2, {"SCAN"});
   expect_error("stream scans --drop some", 2, {"--drop"});
   expect_error("stream scans --deadline 3lightyears", 2, {"--deadline"});

@@ -69,6 +69,34 @@ TEST(Selection, all_none_and_some_rows_by_turns) {
   }
 }
 
+/// The mask of a caller who knows nothing of the order of our rows: ones and zeros over sites of its own.
+TEST(Selection, by_a_mask_over_sites_of_its_own) {
+  for (const double threshold : {0.0, 0.1, -0.3}) {
+    Builder b;
+    const ValueId x = b.sparse_input(1, 1), mask = b.sparse_input(1, 1, {1}, "mask");
+    const ValueId kept = b.prune(b.linear(x, 1, false, "same"), mask, threshold);
+    b.output("kept", kept);
+    b.output("y", b.conv(kept, {.channels = 1, .name = "conv"}));
+    const Graph graph = b.build();
+    Weights weights = initial_weights(graph, 1);
+    weights.mutable_at("same.weight").mutable_as<float>()[0] = 1.0f;
+    Session session(Model(graph, weights));
+    Line line(6, 1);
+    // Backwards, with sites that x lacks; sites 1 and 4 of x have no mask.
+    const std::vector<std::int32_t> sites{0, 9, 0, 5, 0, 3, 0, 2, 0, 0, 0, -1};
+    std::vector<float> values{1, 1, -1, 1, -1, 1};
+    const SparseView given{sites.data(), {values.data(), Dtype::f32, Device::cpu, 6, 1, 1}, 1};
+    const Outputs& found = session.run({{"x", line.view()}, {"mask", given}});
+    const auto kept_values = found["kept"].as<float>();
+    EXPECT_EQ(std::vector<float>(kept_values.begin(), kept_values.end()), (std::vector<float>{2, 5})) << threshold;
+    Line none(0, 1);
+    EXPECT_EQ(session.run({{"x", none.view()}, {"mask", given}})["y"].rows, 0);
+  }
+  Builder b;
+  const ValueId x = b.sparse_input(1, 1), flat = b.sparse_input(1, 2, {1}, "flat");
+  test::expect_error<ShapeError>([&] { (void)b.prune(x, flat); }, {"locate", "2", "1"});
+}
+
 /// How many rows stay is known only in the middle of the run: what their layers take is checked then.
 TEST(Selection, layers_on_the_rows_that_stay_respect_the_memory_limit) {
   Builder b;

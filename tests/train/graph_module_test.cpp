@@ -182,6 +182,11 @@ class InputGradient : public testing::TestWithParam<std::string> {
       if (kind == "global_" + reduction) return b.global_pool(x, reduction);
     }
     if (kind == "broadcast") return b.add("mul", {x, b.broadcast(b.add("sigmoid", {b.global_pool(x)})[0], x)})[0];
+    if (kind == "squeeze_excite")
+      return b.squeeze_excite(x, {.reduction = rng.integer(1, 4),
+                                  .pooling = rng.chance(0.3) ? "max" : "mean",
+                                  .activation = "silu",  // no kinks in the path of the quotient
+                                  .bias = rng.chance(0.5)});
     if (kind == "linear") return b.linear(x, channels);
     if (kind == "batch_norm") return b.batch_norm(x);
     if (kind == "batch_norm_relu") return b.relu(b.batch_norm(x));
@@ -227,11 +232,11 @@ INSTANTIATE_TEST_SUITE_P(Kinds, InputGradient,
                                          "cross", "depthwise", "depthwise_strided", "grouped", "grouped_strided",
                                          "pool_max", "pool_mean", "pool_sum", "centred_pool_max", "centred_pool_mean",
                                          "centred_pool_sum", "unpool_max", "unpool_mean", "unpool_sum", "global_max",
-                                         "global_mean", "global_sum", "broadcast", "linear", "batch_norm",
-                                         "batch_norm_relu", "residual", "residual_of_norms", "concat", "same_twice",
-                                         "relu", "leaky_relu", "sigmoid", "tanh", "scale", "add", "mul", "elu", "gelu",
-                                         "gelu_tanh", "silu", "hardswish", "hardsigmoid", "softplus", "softmax",
-                                         "prelu", "layer_norm", "group_norm", "dropout", "point_to_voxel",
+                                         "global_mean", "global_sum", "broadcast", "squeeze_excite", "linear",
+                                         "batch_norm", "batch_norm_relu", "residual", "residual_of_norms", "concat",
+                                         "same_twice", "relu", "leaky_relu", "sigmoid", "tanh", "scale", "add", "mul",
+                                         "elu", "gelu", "gelu_tanh", "silu", "hardswish", "hardsigmoid", "softplus",
+                                         "softmax", "prelu", "layer_norm", "group_norm", "dropout", "point_to_voxel",
                                          "devoxelized", "nearest", "dense_and_back"),
                          [](const auto& info) { return info.param; });
 

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/channelwise/select.h"
+#include "kernels/cpu/sample_pieces.h"
 #include "kernels/pool.h"
 
 namespace rarefy {
@@ -30,22 +31,6 @@ void check_shapes(Matrix<const float> rows, std::span<const std::int64_t> begin,
                samples_of(begin), total, rows.rows, samples.rows);
 }
 
-/// A piece is what a part holds of a sample. Walking through parts and samples in order, each next piece has the next
-/// part, the next sample or both, so that the sum of the two numbers names it.
-std::int64_t piece(std::int64_t part, std::int64_t sample) { return part + sample; }
-
-/// f(sample, first row, last row) for each piece of a part, in order.
-template <class F>
-void for_pieces(std::span<const std::int64_t> begin, std::int64_t part, F f) {
-  const std::int64_t end = std::min((part + 1) * kPartRows, begin.back());
-  auto s = std::upper_bound(begin.begin(), begin.end(), part * kPartRows) - begin.begin() - 1;
-  for (std::int64_t first = part * kPartRows; first < end; ++s) {
-    const std::int64_t last = std::min(end, begin[static_cast<std::size_t>(s + 1)]);
-    if (last > first) f(s, first, last);
-    first = std::max(first, last);
-  }
-}
-
 /// Partial results of the pieces.
 struct Partial {
   float* value;          ///< [pieces, C]
@@ -53,19 +38,19 @@ struct Partial {
 };
 
 /// The pieces of one sample, in order, together.
-void combine(const Partial& partial, std::int64_t sample, std::int64_t first_part, std::int64_t last_part,
-             Pooling pooling, std::int64_t rows, Matrix<float> y, std::int32_t* winner) {
-  const std::int64_t cols = y.cols;
-  const std::int64_t first = piece(first_part, sample), last = piece(last_part, sample);
+void combine(const Partial& partial, const SamplePieces& pieces, std::int64_t sample, Pooling pooling, Matrix<float> y,
+             std::int32_t* winner) {
+  const std::int64_t cols = y.cols, rows = pieces.rows_of(sample);
+  const std::int64_t first = pieces.first_of(sample), last = pieces.last_of(sample);
   for (std::int64_t c = 0; c < cols; ++c) {
     if (pooling != Pooling::max) {
       double sum = 0.0;
-      for (std::int64_t p = first; p <= last; ++p) sum += static_cast<double>(partial.value[p * cols + c]);
+      for (std::int64_t p = first; p < last; ++p) sum += static_cast<double>(partial.value[p * cols + c]);
       y(sample, c) = static_cast<float>(pooling == Pooling::mean ? sum / static_cast<double>(rows) : sum);
       continue;
     }
     std::int64_t best = first;
-    for (std::int64_t p = first + 1; p <= last; ++p) {
+    for (std::int64_t p = first + 1; p < last; ++p) {
       const float x = partial.value[p * cols + c], most = partial.value[best * cols + c];
       if (x > most || (std::isnan(x) && !std::isnan(most))) best = p;
     }
@@ -80,13 +65,13 @@ void pool_samples(cpu::Isa isa, Matrix<const float> x, std::span<const std::int6
                   Executor& executor, AlignedBuffer& scratch, Matrix<float> y, std::int32_t* winner) {
   check_shapes(x, begin, y);
   const ChannelwiseKernels& kernels = channelwise_cpu::channelwise_kernels(isa);
-  const std::int64_t samples = y.rows, cols = y.cols, parts = parts_of(x.rows);
-  const std::int64_t size = (parts + samples) * cols;
+  const SamplePieces pieces{begin, kPartRows};
+  const std::int64_t cols = y.cols, size = pieces.limit() * cols;
   Partial partial{scratch.reserve_for<float>(std::max<std::int64_t>(1, winner == nullptr ? size : 2 * size)), nullptr};
   if (winner != nullptr) partial.winner = reinterpret_cast<std::int32_t*>(partial.value + size);
-  executor.parallel_for(parts, [&](std::int64_t part, int) {
-    for_pieces(begin, part, [&](std::int64_t s, std::int64_t first, std::int64_t last) {
-      const std::int64_t at = piece(part, s) * cols;
+  executor.parallel_for(pieces.parts(), [&](std::int64_t part, int) {
+    pieces.for_part(part, [&](std::int64_t piece, std::int64_t, std::int64_t first, std::int64_t last) {
+      const std::int64_t at = piece * cols;
       const channelwise_cpu::ColumnJob job{{x.row(first), x.row_stride},
                                            last - first,
                                            cols,
@@ -96,12 +81,8 @@ void pool_samples(cpu::Isa isa, Matrix<const float> x, std::span<const std::int6
       (pooling == Pooling::max ? kernels.column_max : kernels.column_sum)(job);
     });
   });
-  executor.parallel_for(samples, [&](std::int64_t s, int) {
-    const std::int64_t first = begin[static_cast<std::size_t>(s)], last = begin[static_cast<std::size_t>(s + 1)];
-    if (first < last) {
-      combine(partial, s, first / kPartRows, (last - 1) / kPartRows, pooling, last - first, y, winner);
-      return;
-    }
+  executor.parallel_for(pieces.samples(), [&](std::int64_t s, int) {
+    if (pieces.rows_of(s) > 0) return combine(partial, pieces, s, pooling, y, winner);
     std::fill_n(y.row(s), cols, 0.0f);
     if (winner != nullptr) std::fill_n(winner + s * cols, cols, -1);
   });
@@ -128,10 +109,11 @@ void pool_samples_gradient(Matrix<const float> y_gradient, std::span<const std::
 void broadcast_samples(Matrix<const float> x, std::span<const std::int64_t> begin, Share share, Executor& executor,
                        Matrix<float> y) {
   check_shapes(y, begin, x);
-  executor.parallel_for(parts_of(y.rows), [&](std::int64_t part, int) {
-    for_pieces(begin, part, [&](std::int64_t s, std::int64_t first, std::int64_t last) {
+  const SamplePieces pieces{begin, kPartRows};
+  executor.parallel_for(pieces.parts(), [&](std::int64_t part, int) {
+    pieces.for_part(part, [&](std::int64_t, std::int64_t s, std::int64_t first, std::int64_t last) {
       const float* from = x.row(s);
-      const auto rows = static_cast<float>(begin[static_cast<std::size_t>(s + 1)] - begin[static_cast<std::size_t>(s)]);
+      const auto rows = static_cast<float>(pieces.rows_of(s));
       for (std::int64_t r = first; r < last; ++r) {
         float* to = y.row(r);
         if (share == Share::whole) {

@@ -2,57 +2,44 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/sample_pieces.h"
 #include "kernels/row_norm.h"
 
 namespace rarefy {
 namespace {
 
-constexpr std::int64_t kBlockRows = 256;
+/// Rows of one part of the work.
+constexpr std::int64_t kPartRows = 256;
 
-std::int64_t blocks_of(std::int64_t rows) { return (rows + kBlockRows - 1) / kBlockRows; }
+SamplePieces pieces_of(const NormGroups& groups) { return {groups.sample_begin, kPartRows}; }
 
-/// One block: a sample and some of its rows.
+/// Rows of one sample in one part.
 struct Block {
   std::int64_t sample = 0;
   std::int64_t begin = 0;
   std::int64_t end = 0;
 };
 
-Block block_at(const NormGroups& groups, std::int64_t number) {
-  Block block;
-  const auto row = [&](std::int64_t sample) { return groups.sample_begin[static_cast<std::size_t>(sample)]; };
-  for (std::int64_t more = 0; number >= (more = blocks_of(row(block.sample + 1) - row(block.sample))); ++block.sample)
-    number -= more;
-  block.begin = row(block.sample) + number * kBlockRows;
-  block.end = std::min(block.begin + kBlockRows, row(block.sample + 1));
-  return block;
-}
-
 template <class F>
 void for_blocks(const NormGroups& groups, Executor& executor, F f) {
-  executor.parallel_for(groups.blocks(), [&](std::int64_t number, int) { f(number, block_at(groups, number)); });
+  const SamplePieces pieces = pieces_of(groups);
+  executor.parallel_for(pieces.parts(), [&](std::int64_t part, int) {
+    pieces.for_part(part, [&](std::int64_t number, std::int64_t sample, std::int64_t begin, std::int64_t end) {
+      f(number, Block{sample, begin, end});
+    });
+  });
 }
 
 /// Calls f(sample, rows, first_block, last_block) for every sample, in order.
 template <class F>
 void for_samples(const NormGroups& groups, F f) {
-  std::int64_t block = 0;
-  for (std::int64_t s = 0; s < groups.samples(); ++s) {
-    const std::int64_t rows =
-        groups.sample_begin[static_cast<std::size_t>(s) + 1] - groups.sample_begin[static_cast<std::size_t>(s)];
-    f(s, rows, block, block + blocks_of(rows));
-    block += blocks_of(rows);
-  }
+  const SamplePieces pieces = pieces_of(groups);
+  for (std::int64_t s = 0; s < pieces.samples(); ++s) f(s, pieces.rows_of(s), pieces.first_of(s), pieces.last_of(s));
 }
 
 }  // namespace
 
-std::int64_t NormGroups::blocks() const {
-  std::int64_t sum = 0;
-  for (std::int64_t s = 0; s < samples(); ++s)
-    sum += blocks_of(sample_begin[static_cast<std::size_t>(s) + 1] - sample_begin[static_cast<std::size_t>(s)]);
-  return sum;
-}
+std::int64_t NormGroups::blocks() const { return pieces_of(*this).limit(); }
 
 void group_norm_statistics(Matrix<const float> x, const NormGroups& groups, double epsilon, Executor& executor,
                            double* partial, float* mean, float* inverse_deviation) {
