@@ -1,4 +1,6 @@
 // rarefy bench batches: the same voxels as one scan, as even and uneven batches, and as many small events.
+#include "measure/batches.h"
+
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,7 +17,6 @@
 #include "data/formats/formats.h"
 #include "kernels/pool.h"
 #include "kernels/row_norm.h"
-#include "measure/batches.h"
 #include "measure/input.h"
 #include "rarefy/session.h"
 #include "sparse/voxelize.h"
@@ -145,8 +146,8 @@ std::vector<Case> cases_of(const Options& o, const std::vector<float>& points) {
   const double points_per_voxel =
       static_cast<double>(count) / static_cast<double>(std::max<std::int64_t>(1, voxels.coords.rows()));
   std::vector<Case> cases;
-  for (Split& split :
-       splits_of(count, std::max<std::int64_t>(1, std::llround(static_cast<double>(o.event_voxels) * points_per_voxel))))
+  for (Split& split : splits_of(
+           count, std::max<std::int64_t>(1, std::llround(static_cast<double>(o.event_voxels) * points_per_voxel))))
     cases.push_back({.split = std::move(split)});
   cases.push_back(cases.back());
   cases.back().split.name = "events one by one";
@@ -176,8 +177,8 @@ Json row_of(const Case& c, const Case& first) {
 }
 
 void print_rows(const Json& rows) {
-  print("{:<18} {:>8} {:>8} {:>9} {:>9} {:>8} {:>8} {:>9} {:>9} {:>14}\n", "batch", "samples", "voxels", "ms", "ns/voxel",
-        "slower", "GFLOP/s", "pool ns", "norm ns", "its gradient");
+  print("{:<18} {:>8} {:>8} {:>9} {:>9} {:>8} {:>8} {:>9} {:>9} {:>14}\n", "batch", "samples", "voxels", "ms",
+        "ns/voxel", "slower", "GFLOP/s", "pool ns", "norm ns", "its gradient");
   for (const Json& r : rows) {
     const auto number = [&](const char* key) {
       return r.contains(key) ? fmt::format("{:.1f}", r[key].get<double>()) : std::string();
@@ -224,16 +225,17 @@ void bench_batches(const Options& o) {
 }  // namespace
 
 void declare_batches(CLI::App& command) {
-  set_examples(command,
-               "  rarefy bench batches --scan scan.bin\n"
-               "  rarefy bench batches --scan scan.bin --event-voxels 1000 --threads 2 --json\n\n"
-               "The points of one scan, cut into sectors that are the samples of a batch: one sample; 8 equal ones; one "
-               "with 70 %\n"
-               "of the points and 60 with the rest; events of --event-voxels voxels; the same events in a run each. All "
-               "in turns,\n"
-               "medians. `slower`: time per voxel against that of the one scan. `pool`, `norm`: global mean and instance "
-               "norm of\n"
-               "--channels channels on the same voxels, ns per voxel.\n");
+  set_examples(
+      command,
+      "  rarefy bench batches --scan scan.bin\n"
+      "  rarefy bench batches --scan scan.bin --event-voxels 1000 --threads 2 --json\n\n"
+      "The points of one scan, cut into sectors that are the samples of a batch: one sample; 8 equal ones; one "
+      "with 70 %\n"
+      "of the points and 60 with the rest; events of --event-voxels voxels; the same events in a run each. All "
+      "in turns,\n"
+      "medians. `slower`: time per voxel against that of the one scan. `pool`, `norm`: global mean and instance "
+      "norm of\n"
+      "--channels channels on the same voxels, ns per voxel.\n");
   auto o = std::make_shared<Options>();
   command.add_option("--scan", o->scan, "Scan that batches are made of")->required();
   add_format(command, o->format);

@@ -145,7 +145,8 @@ TEST_P(Dataflows, cost_model_follows_the_density) {
   expect_error<UsageError>([] { (void)dataflow_named("sideways"); }, {"sideways", "on_demand"});
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, Dataflows, testing::ValuesIn(variant_names()));
+INSTANTIATE_TEST_SUITE_P(All, Dataflows, testing::ValuesIn(variant_names()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace rarefy::test

@@ -1,6 +1,7 @@
 // Which dataflow a convolution runs in when nobody says.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/conv/forward_run.h"
 #include "kernels/cpu/conv/partition.h"
@@ -50,7 +51,8 @@ double expected_cost(Dataflow dataflow, const ConvVariant& variant, const Kernel
   const Work work{static_cast<double>(map.pairs()), static_cast<double>(map.volume),
                   0.5 * static_cast<double>(in_channels * panels.vectors),  // two vectors a cycle
                   static_cast<double>(panels.vectors), static_cast<double>(panels.count)};
-  if (dataflow == Dataflow::stationary) return stationary_cost(work, map);
+  if (dataflow == Dataflow::stationary)
+    return variant.kernels->stationary_proven ? stationary_cost(work, map) : std::numeric_limits<double>::infinity();
   const std::int64_t per_part = dataflow == Dataflow::on_demand
                                     ? conv_cpu::blocks_on_demand(map, out_channels)
                                     : 1;  // blocks share weights, but each has tiles of its own

@@ -17,6 +17,7 @@ struct Avx2 {
   static constexpr int kMaxVectors = 2;
   static constexpr int kForwardRows[2] = {8, 6};
   static constexpr int kGradientRows[2] = {12, 6};
+  static constexpr bool kStationaryProven = true;
 
   static RAREFY_INLINE Reg zero() { return _mm256_setzero_ps(); }
   static RAREFY_INLINE Reg set(float value) { return _mm256_set1_ps(value); }

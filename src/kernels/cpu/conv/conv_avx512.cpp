@@ -12,6 +12,7 @@ struct Avx512 {
   static constexpr int kMaxVectors = 4;
   static constexpr int kForwardRows[4] = {8, 8, 8, 6};
   static constexpr int kGradientRows[4] = {16, 12, 8, 6};
+  static constexpr bool kStationaryProven = false;
 
   static RAREFY_INLINE Reg zero() { return _mm512_setzero_ps(); }
   static RAREFY_INLINE Reg set(float value) { return _mm512_set1_ps(value); }

@@ -55,6 +55,7 @@ struct Portable : Four {
   static constexpr int kMaxVectors = 2;
   static constexpr int kForwardRows[2] = {8, 6};
   static constexpr int kGradientRows[2] = {8, 6};
+  static constexpr bool kStationaryProven = true;
 
   // No masks at this level: tails go through a buffer, so that nothing beyond the row is touched.
   static RAREFY_INLINE Mask mask(int n) { return n; }

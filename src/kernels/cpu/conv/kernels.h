@@ -95,6 +95,7 @@ struct ConvKernels {
   void (*stationary)(const StationaryJob&);
   void (*end_rows)(const EndingJob&);
   void (*weight_gradient)(const GradientJob&);
+  bool stationary_proven;  ///< else the cost model leaves `stationary` alone; `rarefy tune` verifies before it chooses
 };
 
 }  // namespace rarefy::conv_cpu

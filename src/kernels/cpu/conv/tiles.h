@@ -4,7 +4,8 @@
 ///
 /// V has: Reg, Mask, kLanes, zero(), set(float), load(p), store(p, r), fma(a, b, c) = a * b + c, mask(n),
 /// load(p, mask), store(p, r, mask), relu(r), leaky_relu(r, slope) (both keep NaN); kForwardRows[v - 1],
-/// kGradientRows[v - 1]: rows of a tile with v vectors.
+/// kGradientRows[v - 1]: rows of a tile with v vectors; kStationaryProven: tests of stationary() passed on a CPU that
+/// has V.
 #include "kernels/cpu/conv/kernels.h"
 
 #define RAREFY_INLINE inline __attribute__((always_inline))
@@ -272,7 +273,8 @@ void weight_gradient(const GradientJob& job) {
 
 template <class V>
 constexpr ConvKernels make_kernels() {
-  return {V::kLanes, V::kMaxVectors, &forward<V>, &stationary<V>, &end_rows<V>, &weight_gradient<V>};
+  return {V::kLanes,    V::kMaxVectors,      &forward<V>,         &stationary<V>,
+          &end_rows<V>, &weight_gradient<V>, V::kStationaryProven};
 }
 
 }  // namespace
