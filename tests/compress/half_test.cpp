@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/half.h"
+#include "base/rng.h"
 #include "compress/quantize.h"
 #include "rarefy/builder.h"
 #include "rarefy/models.h"
