@@ -95,8 +95,8 @@ SCRIPT_OPTIONS = {"with_open3d": ["--channels", "64", "--widths", "0.5,1.0"],
                   "with_spconv": ["--channels", "64,128", "--widths", "0.5,1.0"]}
 
 
-def script_table(script, scan, rows):
-    """Lines; appends what was measured to `rows`."""
+def script_table(script, scan, peak, rows):
+    """Lines; appends what was measured to `rows`. @param peak  fp32 GFLOP/s of one core, or None where it was not measured"""
     name, explanation = SCRIPT_PEERS[script]
     lines = [f"### Compared with {name}", "", *explanation, ""]
     said(script)
@@ -104,9 +104,12 @@ def script_table(script, scan, rows):
         result = json_of([SCRIPTS / script, "--scan", scan, "--json", *SCRIPT_OPTIONS.get(script, [])], SCRIPT_SECONDS)
     except Failed as failure:
         return [*lines, str(failure)]
+    product_of = result.get("matrix_product_gflops")
+    if peak and product_of and product_of < 0.4 * peak:
+        return [*lines, f"Its product of 1024 x 1024 matrices reaches {product_of:.0f} GFLOP/s, less than 40 % of the peak of {peak:.0f}: "
+                "no ratio would be fair."]
     versions = ", ".join(f"{key} {result[key]}" for key in ("spconv", "open3d", "torch") if key in result)
-    product = f"; its product of 1024 x 1024 matrices: {result['matrix_product_gflops']:.0f} GFLOP/s per core" \
-        if "matrix_product_gflops" in result else ""
+    product = f"; its product of 1024 x 1024 matrices: {product_of:.0f} GFLOP/s per core" if product_of else ""
     lines += [f"{versions}{product}.", "", f"| | error | rarefy ms | {name} ms | its threads | {name} / rarefy |",
               "| --- | --- | --- | --- | --- | --- |"]
     for row in result["rows"]:
@@ -149,8 +152,8 @@ def best_peer_table(rows, script_rows):
 def sections(peer, scan, cpu):
     """Lines of all comparisons, and whether other programs disturbed them. @param cpu  dict with family and model, or None"""
     rows, machine, problems = measured_rows(peer, scan)
-    script_rows = []
-    scripts = [script_table(script, scan, script_rows) for script in SCRIPT_PEERS]
+    script_rows, peaks = [], [result["peak_gflops"]["fp32"] for result in machine.values()]
+    scripts = [script_table(script, scan, max(peaks, default=None), script_rows) for script in SCRIPT_PEERS]
     lines = libtorch_table(rows, machine, problems)
     for more in (*scripts, best_peer_table(rows, script_rows), recorded.engine_table(rows, cpu)):
         lines += ["", *more]
