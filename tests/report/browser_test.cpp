@@ -68,7 +68,7 @@ Sample sample(bool with_truth) {
                   .voxels = 41234};
   for (int i = 0; i < 60; ++i) {
     r.profile.push_back({"step" + std::to_string(i), "sparse_conv+batch_norm+relu", i % 6 == 1 ? "maps" : "network",
-                         "made_up", 1.0 + (i * 37) % 11, 1000000 * i, 40000 / (1 + i / 12), 120000});
+                         "made_up", "blocked", 1.0 + (i * 37) % 11, 1000000 * i, 40000 / (1 + i / 12), 120000});
   }
   r.profile.front().kind = "voxelize";
   r.sparsity = Sparsity{{{1, 41234, 2.1e9, 150000, 27}, {2, 30000, 2.6e8, 160000, 27}, {4, 17000, 3.3e7, 120000, 27}},

@@ -86,7 +86,7 @@ TEST(Tuning, damage_is_named) {
     EXPECT_NE(at, std::string::npos) << from;
     return text.replace(at, from.size(), to);
   };
-  const auto rejects = [](const std::string& text, const std::vector<std::string>& parts) {
+  const auto rejects = [](const std::string& text, std::initializer_list<std::string> parts) {
     expect_error<InputError>([&] { (void)Tuning::parse(text, "t.tuning"); }, parts);
   };
   for (std::size_t length = 0; length + 2 < good.size(); length += 7) rejects(good.substr(0, length), {"t.tuning"});
@@ -101,7 +101,7 @@ TEST(Tuning, damage_is_named) {
 
 TEST(Tuning, of_something_else_is_refused) {
   const Model model = small_network();
-  const auto refused = [&](const Tuning& tuning, const std::vector<std::string>& parts) {
+  const auto refused = [&](const Tuning& tuning, std::initializer_list<std::string> parts) {
     expect_error<UsageError>([&] { (void)Plan::compile(model, {.tuning = std::make_shared<Tuning>(tuning)}); }, parts);
   };
   Tuning other = here(model);
