@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Writes RESULTS.md of the quantization experiment from what `run` left in the cache.
+"""Writes RESULTS.md of the quantization experiment from what `run` left in the cache. results.json beside it keeps the
+mIoU of every row: what was not computed this time is taken from there, and marked.
 
 usage: report.py FOLDER RESULTS.md TRAINING_STREETS STEPS
 """
@@ -18,9 +19,14 @@ def read(name):
 
 def miou(name):
     found = {kind: read(f"{name}.{kind}.json") for kind in KINDS}
-    return {kind: None if f is None else 100 * f["miou"] for kind, f in found.items()}
+    if found["held_out"] is None:
+        return kept.get(name, dict.fromkeys(KINDS))
+    kept[name] = {kind: None if f is None else 100 * f["miou"] for kind, f in found.items()}
+    return kept[name]
 
 
+store = target.parent / "results.json"
+kept = json.loads(store.read_text()) if store.exists() else {}
 base = miou("fp32")
 
 
@@ -33,7 +39,8 @@ def cells(name, against=base):
 
 
 def row(title, rule, name):
-    return f"| {title} | {rule} | {cells(name)} |"
+    earlier = "" if read(f"{name}.held_out.json") else " *"
+    return f"| {title}{earlier} | {rule} | {cells(name)} |"
 
 
 text = ["# Quantization: what integers cost", "",
@@ -42,6 +49,8 @@ text = ["# Quantization: what integers cost", "",
         "| bits | scales | 30 held-out streets | | real scans, pooled | |", "| --- | --- | --- | --- | --- | --- |",
         row("fp32", "", "fp32"), row("auto", "mse", "auto-mse")]
 text += [row(bits, rule, f"{bits}-{rule}") for bits in (8, 7, 6) for rule in ("mse", "minmax", "percentile")]
+if any(" *" in line for line in text):
+    text += ["", "\\* of an earlier run of the same script: same model, same streets."]
 
 auto = read("auto-mse.json")
 if auto:
@@ -53,7 +62,7 @@ if auto:
              f"at most {100 * auto['loss']:.1f} more were allowed).",
              f"Network: {ms['chosen']:.1f} ms, {ms['eight']:.1f} with 8 bits everywhere, {ms['real']:.1f} on real numbers (medians, "
              f"{auto['threads']} threads, {auto['cpu']}).",
-             "The machine was busy with other work: bits and times are those of a busy machine." if auto["busy"]
+             "The machine was busy with other work: bits and times are those of that moment, and say little of an idle machine." if auto["busy"]
              else "The machine did nothing else.", "",
              "| layer | group | bits | ms on real numbers | ms on integers | sensitivity | why |", "| --- | --- | --- | --- | --- | --- | --- |"]
 
@@ -81,5 +90,6 @@ interval = read("fp32.real.json")
 if interval and interval.get("interval_95"):
     low, high = (100 * v for v in interval["interval_95"])
     text += ["", f"The 95 % interval of fp32 on the real scans is {low:.1f} to {high:.1f}."]
+store.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 target.write_text("\n".join(text) + "\n")
 print("\n".join(text))
