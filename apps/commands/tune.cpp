@@ -95,8 +95,6 @@ void print_report(const TuneReport& report) {
 }
 
 void run(const Options& o) {
-  const std::string warning = busy_warning();
-  if (!warning.empty()) notice(warning);
   std::vector<std::string> scans = o.files;
   std::string name = fmt::format("{} at width {}", o.builder, o.width);
   if (o.builder.empty()) {
@@ -106,6 +104,8 @@ void run(const Options& o) {
   }
   const Model model = o.builder.empty() ? load_segmenter(name) : build_model(o.builder, o.width, o.voxel);
   const Loaded loaded = load_scans(o, scans);
+  const std::string warning = busy_warning();
+  if (!warning.empty()) notice(warning);
   const int threads = threads_or_all(o.threads);
   const auto executor = make_thread_pool(threads);
   std::unique_ptr<ProgressLine> line;

@@ -444,7 +444,8 @@ TEST_F(Program, profiles_say_which_layers_keep_real_numbers) {
   const std::string command = "bench model --model kept.safetensors --scan a.bin --repetitions 1 --threads 1 --profile";
   EXPECT_THAT(run(command).out, HasSubstr("kept real numbers: faster here: 1.000 ms, on integers 2.000 ms (a CPU)"));
   int noted = 0;
-  for (const auto& step : run(command + " --json").json()["profile"]) {
+  const auto profile = run(command + " --json").json()["profile"];
+  for (const auto& step : profile) {
     if (!step.contains("note")) continue;
     ++noted;
     EXPECT_EQ(step["name"], layer);

@@ -20,7 +20,7 @@ using test::expect_error;
 /// Three convolutions over two maps of one grid.
 Model small_network() {
   Builder b;
-  ValueId x = b.sparse_input(3, 4);
+  ValueId x = b.sparse_input(4, 3);
   x = b.relu(b.conv(x, {.channels = 16}));
   x = b.relu(b.conv(x, {.channels = 20, .kernel = {2}, .stride = {2}}));
   b.output("y", b.conv(x, {.channels = 8}));
@@ -167,7 +167,7 @@ TEST(Tuner, says_when_there_is_nothing_to_tune) {
   const Model model = small_network();
   expect_error<UsageError>([&] { (void)Tuner(model, serial_executor(), {}).run({}); }, {"at least one scan"});
   Builder b;
-  b.output("y", b.relu(b.sparse_input(3, 4)));
+  b.output("y", b.relu(b.sparse_input(4, 3)));
   const Graph graph = b.build();
   const Model no_layer(graph, initial_weights(graph, 1));
   expect_error<UsageError>([&] { Tuner(no_layer, serial_executor(), {}); }, {"nothing to tune"});
