@@ -9,13 +9,14 @@
 #include "compress/small_network.h"
 #include "kernels/conv_int8.h"
 #include "rarefy/builder.h"
+#include "rarefy/models.h"
 #include "support/examples.h"
 #include "support/expect_error.h"
 
 namespace rarefy::compress {
 namespace {
 
-using test::small_network, test::some_points, test::view_of;
+using test::relative_error, test::small_network, test::some_points, test::view_of;
 using testing::HasSubstr;
 
 Model quantized(const Model& model, const std::vector<float>& points, const QuantizeOptions& options = {}) {
@@ -46,19 +47,10 @@ TEST(Quantize, integers_compute_what_rounded_real_numbers_say) {
       const auto points = some_points(seed, 4000);
       const Model model = quantized(small_network(seed), points, {.bits = bits});
       Session integers(model), reals(model, {.plan = {.fuse = false, .integers = false}});
-      const TensorView a = integers.run({{"points", view_of(points)}})["logits"];
-      const TensorView b = reals.run({{"points", view_of(points)}})["logits"];
+      const double difference = relative_error(integers.run({{"points", view_of(points)}})["logits"],
+                                               reals.run({{"points", view_of(points)}})["logits"]);
       // A sum that lies at the edge of two steps may be rounded to either: that moves few values by a little.
-      double squares = 0, difference = 0;
-      for (std::int64_t r = 0; r < a.rows; ++r) {
-        for (std::int64_t c = 0; c < a.cols; ++c) {
-          const double x = a.matrix<float>()(r, c), y = b.matrix<float>()(r, c);
-          squares += y * y;
-          difference += (x - y) * (x - y);
-        }
-      }
-      EXPECT_GT(squares, 0.0);
-      EXPECT_LT(std::sqrt(difference / squares), 0.02) << bits << " bits, seed " << seed;
+      EXPECT_LT(difference, 0.02) << bits << " bits, seed " << seed;
     }
   }
 }
@@ -68,20 +60,35 @@ TEST(Quantize, result_is_near_the_original) {
   const auto points = some_points(3, 4000);
   const auto error = [&](int bits) {
     Session original(model), integers(quantized(model, points, {.bits = bits}));
-    const TensorView a = original.run({{"points", view_of(points)}})["logits"];
-    const TensorView b = integers.run({{"points", view_of(points)}})["logits"];
-    double squares = 0, difference = 0;
-    for (std::int64_t r = 0; r < a.rows; ++r)
-      for (std::int64_t c = 0; c < a.cols; ++c) {
-        squares += std::pow(a.matrix<float>()(r, c), 2);
-        difference += std::pow(a.matrix<float>()(r, c) - b.matrix<float>()(r, c), 2);
-      }
-    return std::sqrt(difference / squares);
+    return relative_error(integers.run({{"points", view_of(points)}})["logits"],
+                          original.run({{"points", view_of(points)}})["logits"]);
   };
   const double eight = error(8), six = error(6), four = error(4);
   EXPECT_LT(eight, 0.05);
   EXPECT_LT(eight, six);
   EXPECT_LT(six, four);
+}
+
+/// Its features are read by layers and by transfers between points and voxels, which take real numbers.
+TEST(Quantize, layers_whose_input_is_read_otherwise_too_run_on_integers) {
+  const models::ModelOptions options{.width = 0.25, .classes = 5, .pipeline = models::semantic_kitti_pipeline(0.2)};
+  Graph graph = models::build("spvcnn", options);
+  Weights weights = initial_weights(graph, 5);
+  const Model model(std::move(graph), std::move(weights), options.pipeline);
+  const auto points = some_points(5, 4000);
+  const Model result = quantized(model, points);
+  Session original(model), integers(result), reals(result, {.plan = {.fuse = false, .integers = false}});
+  const TensorView found = integers.run({{"points", view_of(points)}})["logits"];
+  EXPECT_LT(relative_error(found, reals.run({{"points", view_of(points)}})["logits"]), 0.02);
+  EXPECT_LT(relative_error(found, original.run({{"points", view_of(points)}})["logits"]), 0.2);
+  int layers = 0, on_integers = 0;
+  for (const StepProfile& step : integers.profile()) {
+    if (step.op.rfind("sparse_conv", 0) != 0 && step.op.rfind("linear", 0) != 0) continue;
+    ++layers;
+    on_integers += step.variant == select_int8_variant(8).name ? 1 : 0;
+  }
+  EXPECT_GT(layers, 40);
+  EXPECT_GE(on_integers, layers - 3);
 }
 
 TEST(Quantize, same_bits_for_any_number_of_threads_and_after_the_model_file) {
