@@ -50,9 +50,11 @@ std::set<Triple> pairs_of_tiles(const KernelMap& map) {
       EXPECT_GT(there, 0) << "an offset of tile " << t << " has no pair";
       ++entry;
     }
-    for (std::size_t r = 0; r < SortedTiles::kRows; ++r)
-      if (const std::int32_t out = tiles.out_row[t * SortedTiles::kRows + r]; out >= 0)
-        EXPECT_TRUE(rows.insert(out).second) << "row " << out << " stands twice";
+    for (std::size_t r = 0; r < SortedTiles::kRows; ++r) {
+      const std::int32_t out = tiles.out_row[t * SortedTiles::kRows + r];
+      if (out < 0) continue;
+      EXPECT_TRUE(rows.insert(out).second) << "row " << out << " stands twice";
+    }
   }
   EXPECT_EQ(static_cast<std::int64_t>(rows.size()), map.out_rows);
   return pairs;
