@@ -92,6 +92,7 @@ void print_report(const TuneReport& report) {
         report.largest_error);
   print("Whole runs, in turns: {:.1f} ms as the cost model chooses, {:.1f} ms tuned ({:+.1f} %)\n", report.default_ms,
         report.tuned_ms, 100 * (report.tuned_ms / report.default_ms - 1));
+  if (!report.pays) print("That is no clear gain: the file leaves forward passes to the cost model.\n");
 }
 
 void run(const Options& o) {
@@ -130,6 +131,7 @@ void run(const Options& o) {
                        {"largest_error", report.largest_error},
                        {"default_ms", report.default_ms},
                        {"tuned_ms", report.tuned_ms},
+                       {"pays", report.pays},
                        {"layers", layers_json(report)}});
   print_report(report);
   print("{}: give it to segment, stream or bench model as --tuning\n", o.out);

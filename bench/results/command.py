@@ -29,7 +29,10 @@ def json_of(command, seconds=None, environment=None):
     out, err, code = run([str(part) for part in command], seconds, environment)
     if code != 0 and not out:
         raise Failed((err.strip().splitlines() or [f"{command[0]} ended with {code} and said nothing"])[-1])
-    return json.loads(out)
+    try:
+        return json.loads(out)
+    except json.JSONDecodeError as error:
+        raise Failed(f"{pathlib.Path(str(command[0])).name} printed no JSON: {error}") from None
 
 
 def said(name):

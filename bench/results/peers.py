@@ -14,7 +14,7 @@ PEER_SECONDS, SCRIPT_SECONDS = 420, 300
 LAYERS = ["--rows", "map,convolution,gradient", "--seconds", "0.7", "--least", "3", "--no-memory"]
 DENSE = ["--rows", "dense", "--channels", "64", "--seconds", "0.7", "--least", "3", "--no-memory"]
 CALLS = {
-    1: [[*LAYERS], [*DENSE], ["--rows", "inference,integers", "--widths", "0.5", "--least", "3", "--seconds", "1", "--no-memory"],
+    1: [[*LAYERS, "--channels", "64,128"], [*DENSE], ["--rows", "inference,integers", "--widths", "0.5", "--least", "3", "--seconds", "1", "--no-memory"],
         ["--rows", "inference,integers", "--widths", "1.0", "--no-cached", "--least", "3", "--seconds", "1", "--no-memory"]],
     2: [[*LAYERS, "--channels", "64,128"], ["--rows", "inference,integers", "--least", "3", "--seconds", "1"],
         ["--rows", "training", "--widths", "0.5", "--least", "2", "--seconds", "1"]],
@@ -26,12 +26,12 @@ def measured_rows(peer, scan):
     rows, machine, problems, seen = [], {}, [], set()
     for threads, calls in CALLS.items():
         for arguments in calls:
-            command = [peer, "--scan", scan, "--threads", str(threads), *arguments]
-            said("rarefy-bench-peer " + " ".join(command[3:]))
+            command = [peer, "--scan", scan, "--json", "--threads", str(threads), *arguments]
+            said("rarefy-bench-peer " + " ".join(command[4:]))
             try:
                 result = json_of(command, PEER_SECONDS)
             except Failed as failure:
-                problems.append(f"`rarefy-bench-peer {' '.join(command[3:])}`: {failure}")
+                problems.append(f"`rarefy-bench-peer {' '.join(command[4:])}`: {failure}")
                 continue
             machine.setdefault(threads, result)
             machine[threads]["busy"] = machine[threads]["busy"] or result["busy"]

@@ -177,6 +177,9 @@ void Tuner::time_forward(std::span<const Inputs> scans, const RunOptions& run) {
       }
     }
   }
+  Context by_cost_model(plan_with(nullptr), {.executor = &executor_});
+  by_cost_model.run(scans[0], run);
+  for (Layer& layer : layers_) layer.times.by_cost_model = by_cost_model.profile()[layer.step].dataflow;
   for (std::size_t d = 0; d < count; ++d) {
     const auto& profile = contexts[d]->profile();
     for (Layer& layer : layers_) {
@@ -224,12 +227,19 @@ void Tuner::time_gradients(const Geometry& geometry) {
 
 namespace {
 
-/// The fastest of the candidates that were timed; the first of them unless another is clearly faster.
-std::size_t fastest(const std::array<double, 3>& ms, std::initializer_list<std::size_t> candidates, double threshold) {
-  std::size_t best = *candidates.begin();
+/// The fastest of the candidates that were timed; `first` unless another is clearly faster.
+std::size_t fastest(const std::array<double, 3>& ms, std::size_t first, std::initializer_list<std::size_t> candidates,
+                    double threshold) {
+  std::size_t best = first;
   for (const std::size_t d : candidates)
-    if (ms[d] >= 0 && (ms[best] < 0 || ms[d] < threshold * ms[best])) best = d;
+    if (ms[d] >= 0 && (ms[best] < 0 || ms[d] < (best == first ? threshold : 1) * ms[best])) best = d;
   return best;
+}
+
+std::size_t index_of(std::string_view dataflow) {
+  std::size_t d = 0;
+  while (name(dataflows()[d]) != dataflow) ++d;
+  return d;
 }
 
 }  // namespace
@@ -245,19 +255,24 @@ void Tuner::choose() {
   }
   for (const Layer& layer : layers_) {
     const auto& ms = layer.times.forward;
-    const double others = ms[fastest(ms, {kBlocked, kOnDemand}, 1)];
+    const double others = ms[fastest(ms, kBlocked, {kOnDemand}, 1)];
     if (ms[kStationary] >= 0) saved[layer.map] += std::max(0.0, others - ms[kStationary]);
   }
   for (const Layer& layer : layers_) {
     const LayerTimes& t = layer.times;
     const bool tiles = saved[layer.map] > 0;
     Tuning::Layer& choice = report_.tuning.layers[t.layer];
-    const std::size_t forward = tiles ? fastest(t.forward, {kBlocked, kOnDemand, kStationary}, options_.threshold)
-                                      : fastest(t.forward, {kBlocked, kOnDemand}, options_.threshold);
-    choice.forward = name(dataflows()[forward]);
+    std::size_t chosen = index_of(t.by_cost_model);
+    if (chosen == kStationary && !tiles) chosen = kBlocked;
+    chosen = tiles ? fastest(t.forward, chosen, {kBlocked, kOnDemand, kStationary}, options_.threshold)
+                   : fastest(t.forward, chosen, {kBlocked, kOnDemand}, options_.threshold);
+    choice.forward = name(dataflows()[chosen]);
     if (t.input_gradient[kBlocked] >= 0) {
-      choice.input_gradient = name(dataflows()[fastest(t.input_gradient, {kBlocked, kOnDemand}, options_.threshold)]);
-      choice.weight_gradient = name(dataflows()[fastest(t.weight_gradient, {kBlocked, kOnDemand}, options_.threshold)]);
+      const auto of = [&](const std::array<double, 3>& ms) {
+        return name(dataflows()[fastest(ms, kBlocked, {kOnDemand}, options_.threshold)]);
+      };
+      choice.input_gradient = of(t.input_gradient);
+      choice.weight_gradient = of(t.weight_gradient);
     }
     report_.tuning.scan[t.map + ".rows"] = t.rows;
     report_.tuning.scan[t.map + ".pairs"] = t.pairs;
@@ -280,9 +295,11 @@ void Tuner::compare(std::span<const Inputs> scans, const RunOptions& run) {
       tuned_ms.push_back(tuned.statistics().total_ms);
     }
   }
-  for (Layer& layer : layers_) layer.times.by_cost_model = chosen.profile()[layer.step].dataflow;
   report_.default_ms = median(std::move(chosen_ms));
   report_.tuned_ms = median(std::move(tuned_ms));
+  report_.pays = report_.tuned_ms < options_.gain * report_.default_ms;
+  if (report_.pays) return;
+  for (auto& [node, layer] : report_.tuning.layers) layer.forward = name(Dataflow::automatic);
 }
 
 TuneReport Tuner::run(std::span<const Inputs> scans, const RunOptions& run) {

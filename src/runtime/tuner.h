@@ -21,8 +21,10 @@ enum class TuneGradients : std::uint8_t { no, yes };
 struct TunerOptions {
   int repetitions = 7;  ///< of each candidate on each scan
   TuneGradients gradients = TuneGradients::no;
-  /// A dataflow replaces the cost model's choice if it takes less than this share of its time: the rest is noise.
+  /// A dataflow replaces the cost model's choice for a layer if it takes less than this share of its time, and all that
+  /// were chosen replace it if the whole network is then faster by `gain`: the rest is noise.
   double threshold = 0.97;
+  double gain = 0.99;
   Progress progress = {};
 };
 
@@ -40,6 +42,8 @@ struct TuneReport {
   /// Largest error of any candidate, as a share of what rounding may do. Candidates beyond 1 are an Error.
   double largest_error = 0;
   double default_ms = 0, tuned_ms = 0;  ///< whole runs, in turns, medians
+  /// Whether the choice was clearly faster as a whole. If not, the tuning leaves forward passes to the cost model.
+  bool pays = false;
 };
 
 /// Times a model's dataflows. @throws UsageError without scans or without a convolution on real numbers; Error naming

@@ -141,7 +141,7 @@ TEST(Tuner, times_verified_candidates_and_its_choice_runs) {
   Plane plane(40);
   const std::vector<Inputs> scans{plane.inputs()};
   std::int64_t reports = 0;
-  TunerOptions options{.repetitions = 2, .gradients = TuneGradients::yes};
+  TunerOptions options{.repetitions = 2, .gradients = TuneGradients::yes, .gain = 1e9};  // anything is a gain
   options.progress = [&](const ProgressReport&) { ++reports; };
   const auto pool = make_thread_pool(2);
   const TuneReport report = Tuner(model, *pool, options).run(scans);
@@ -157,10 +157,21 @@ TEST(Tuner, times_verified_candidates_and_its_choice_runs) {
     EXPECT_NE(report.tuning.layer(t.layer).forward, "automatic");
     EXPECT_FALSE(t.by_cost_model.empty());
   }
+  EXPECT_TRUE(report.pays);
   EXPECT_EQ(report.tuning.threads, 2);
   EXPECT_GT(report.default_ms, 0);
   Session tuned(model, {.plan = {.tuning = std::make_shared<Tuning>(report.tuning)}});
   (void)tuned.run(scans[0]);
+}
+
+TEST(Tuner, leaves_to_the_cost_model_what_it_cannot_beat) {
+  const Model model = small_network();
+  Plane plane(40);
+  const std::vector<Inputs> scans{plane.inputs()};
+  const TuneReport report = Tuner(model, serial_executor(), {.repetitions = 1, .gain = 0}).run(scans);
+  EXPECT_FALSE(report.pays);
+  ASSERT_EQ(report.tuning.layers.size(), 3u);
+  for (const auto& [node, layer] : report.tuning.layers) EXPECT_EQ(layer.forward, "automatic") << node;
 }
 
 TEST(Tuner, says_when_there_is_nothing_to_tune) {
