@@ -1,14 +1,14 @@
 #pragma once
-/// Work over the rows of samples, cut by rows and not by samples: one large sample among tiny ones costs no more per row
-/// than equal ones.
+/// Work over the rows of samples, cut by rows and not by samples: one large sample among tiny ones costs no more per
+/// row than equal ones.
 #include <algorithm>
 #include <cstdint>
 #include <span>
 
 namespace rarefy {
 
-/// A piece is what a part (so many consecutive rows) holds of a sample. Walking through parts and samples in order, each
-/// next piece has the next part, the next sample or both, so that the sum of the two numbers names it.
+/// A piece is what a part (so many consecutive rows) holds of a sample. Walking through parts and samples in order,
+/// each next piece has the next part, the next sample or both, so that the sum of the two numbers names it.
 struct SamplePieces {
   std::span<const std::int64_t> begin;  ///< [S+1] first row of each sample, ascending from 0; empty: no samples
   std::int64_t part_rows = 1024;
