@@ -1,9 +1,11 @@
 # Folder = list: sources are found by glob; the file's suffix chooses its instruction set.
 
 add_library(rarefy_options INTERFACE)
-target_compile_options(rarefy_options INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+target_compile_options(rarefy_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-Wno-missing-field-initializers>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall;-Wno-deprecated-gpu-targets;--expt-relaxed-constexpr>)
 if(RAREFY_WERROR)
-  target_compile_options(rarefy_options INTERFACE -Werror)
+  target_compile_options(rarefy_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()
 if(RAREFY_SANITIZE STREQUAL "address")
   target_compile_options(rarefy_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)

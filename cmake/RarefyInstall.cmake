@@ -8,7 +8,8 @@ add_library(rarefy::rarefy_shared ALIAS rarefy_shared)
 target_include_directories(rarefy_shared INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(rarefy_shared PRIVATE $<BUILD_INTERFACE:rarefy_options> $<BUILD_INTERFACE:fmt::fmt>
-  $<BUILD_INTERFACE:PkgConfig::HWY> $<BUILD_INTERFACE:Threads::Threads>)
+  $<BUILD_INTERFACE:PkgConfig::HWY> $<BUILD_INTERFACE:Threads::Threads>
+  $<BUILD_INTERFACE:$<$<BOOL:${RAREFY_WITH_CUDA}>:CUDA::cudart_static>>)
 set_target_properties(rarefy_shared PROPERTIES OUTPUT_NAME rarefy VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 if(NOT RAREFY_SANITIZE)
