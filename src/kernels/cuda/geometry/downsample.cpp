@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 #include <numeric>
@@ -25,7 +26,8 @@ SiteShape shape_of(const Sites& in) { return {in.dims, in.stride, most_rows(in)}
 struct BitPlan {
   bool possible = false;
   std::uint64_t mask = ~std::uint64_t{0};  ///< of all bits that are kept
-  std::vector<int> merges;                 ///< bits to clear one by one; of the last axis they need no merge
+  std::array<int, 64> merges{};            ///< bits to clear one by one; those of the last axis need no merge
+  std::size_t merge_count = 0;
 };
 
 BitPlan plan_bits(const KeyLayout& layout, const Extent& in_stride, const Extent& out_stride) {
@@ -36,7 +38,7 @@ BitPlan plan_bits(const KeyLayout& layout, const Extent& in_stride, const Extent
     const int from = std::countr_zero(static_cast<std::uint32_t>(in_stride[a]));
     const int to = std::countr_zero(static_cast<std::uint32_t>(out_stride[a]));
     plan.mask &= ~((static_cast<std::uint64_t>(out_stride[a]) - 1) << shift);
-    for (int bit = from; bit < to && a + 1 < layout.dims; ++bit) plan.merges.push_back(shift + bit);
+    for (int bit = from; bit < to && a + 1 < layout.dims; ++bit) plan.merges[plan.merge_count++] = shift + bit;
   }
   plan.possible = true;
   return plan;
@@ -59,8 +61,8 @@ void downsample_by_bits(const Sites& in, const BitPlan& plan, Stream stream, Sit
   SiteInput from = input_of(in);
   // Lower axes are rounded from the start, higher ones once their bits have been merged.
   std::uint64_t mask = plan.mask;
-  for (const int bit : plan.merges) mask |= std::uint64_t{1} << bit;
-  for (std::size_t m = 0; m < plan.merges.size(); ++m) {
+  for (std::size_t m = 0; m < plan.merge_count; ++m) mask |= std::uint64_t{1} << plan.merges[m];
+  for (std::size_t m = 0; m < plan.merge_count; ++m) {
     merge_bit(from, mask, plan.merges[m], stream, buffers[m % 2]);
     mask &= ~(std::uint64_t{1} << plan.merges[m]);
     from.keys = buffers[m % 2];
