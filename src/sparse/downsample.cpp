@@ -148,8 +148,7 @@ void spread_listed(const KeyLayout& layout, const KernelShape& kernel, const Ext
   }
 }
 
-void check_inputs(const Coords& in, const KernelShape& kernel, const Coords& out) {
-  RAREFY_ASSERT(&in != &out);
+void check_dims(const SiteShape& in, const KernelShape& kernel) {
   RAREFY_CHECK(in.dims == kernel.dims, ShapeError, "the kernel has {} dimensions, the coordinates have {}", kernel.dims,
                in.dims);
 }
@@ -176,12 +175,31 @@ void for_each_axis(const KeyLayout& layout, const Coords& in, Coords& out, Step 
 
 }  // namespace
 
-void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
-  check_inputs(in, kernel, out);
+Extent downsampled_stride(const SiteShape& in, const KernelShape& kernel) {
+  check_dims(in, kernel);
   check_kernel(kernel, in.stride);
-  const KeyLayout layout = key_layout(in.dims);
   Extent stride = in.stride;
   for (int a = 0; a < in.dims; ++a) stride[a] *= kernel.stride[a];
+  return stride;
+}
+
+Extent generated_stride(const SiteShape& in, const KernelShape& kernel) {
+  check_dims(in, kernel);
+  Extent stride = in.stride;
+  for (int a = 0; a < in.dims; ++a) {
+    RAREFY_CHECK(kernel.stride[a] >= 1 && in.stride[a] % kernel.stride[a] == 0, ShapeError,
+                 "the stride of the coordinates along {} is {}, not a multiple of the kernel's stride {}", kAxisName[a],
+                 in.stride[a], kernel.stride[a]);
+    stride[a] /= kernel.stride[a];
+  }
+  check_kernel(kernel, stride);
+  return stride;
+}
+
+void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
+  RAREFY_ASSERT(&in != &out);
+  const Extent stride = downsampled_stride({in.dims, in.stride, in.rows()}, kernel);
+  const KeyLayout layout = key_layout(in.dims);
   if (kernel.rule == CoordinateRule::padded && !kernel.offsets.empty()) {
     pad_listed(layout, kernel, in.stride, in.keys, out.keys);
     sort_unique(layout, out.keys, out.scratch.keys[0]);
@@ -200,15 +218,8 @@ void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& 
 }
 
 void generate(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
-  check_inputs(in, kernel, out);
-  Extent stride = in.stride;
-  for (int a = 0; a < in.dims; ++a) {
-    RAREFY_CHECK(kernel.stride[a] >= 1 && in.stride[a] % kernel.stride[a] == 0, ShapeError,
-                 "the stride of the coordinates along {} is {}, not a multiple of the kernel's stride {}", kAxisName[a],
-                 in.stride[a], kernel.stride[a]);
-    stride[a] /= kernel.stride[a];
-  }
-  check_kernel(kernel, stride);
+  RAREFY_ASSERT(&in != &out);
+  const Extent stride = generated_stride({in.dims, in.stride, in.rows()}, kernel);
   const KeyLayout layout = key_layout(in.dims);
   if (kernel.offsets.empty()) {
     for_each_axis(layout, in, out, [&](const Axis& axis, const auto& from, auto& to) {

@@ -40,6 +40,19 @@ struct KernelShape {
 /// guard.
 void check_kernel(const KernelShape& kernel, const Extent& in_stride);
 
+/// What the functions below need to know of a set of sites to check it.
+struct SiteShape {
+  int dims = 3;
+  Extent stride{1, 1, 1, 1};
+  std::int64_t rows = 0;
+};
+/// The stride of what downsample makes. @throws ShapeError as downsample.
+Extent downsampled_stride(const SiteShape& in, const KernelShape& kernel);
+/// The stride of what generate makes. @throws ShapeError as generate.
+Extent generated_stride(const SiteShape& in, const KernelShape& kernel);
+/// @throws ShapeError as build_kernel_map.
+void check_kernel_map(const SiteShape& in, const SiteShape& out, const KernelShape& kernel);
+
 /// Working memory of build_kernel_map. A copy of a map does not copy it.
 struct KernelMapScratch {
   KernelMapScratch() = default;

@@ -62,6 +62,10 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
 
 enum class Reduction : std::uint8_t { first, mean, max };
 
+/// The checks of voxelize alone; the points themselves are not read (they may lie on another device).
+void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin,
+                    const VoxelizeOptions& options);
+
 /// Features of voxels from features of their points. y: [V, C]; x: [P, C].
 /// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN. A voxel
 /// without points gets zeros.
