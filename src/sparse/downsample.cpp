@@ -75,6 +75,11 @@ void floor_keys(const KeyLayout& layout, const Extent& stride, const std::vector
   }
 }
 
+/// Whether an output of the padded rule lies on the grid that the kernel's `cells` bound.
+bool on_grid(const KernelShape& kernel, int axis, std::int64_t stride, std::int64_t site) {
+  return kernel.cells[axis] == 0 || (site >= 0 && site < stride * kernel.cells[axis]);
+}
+
 /// Padded rule along one axis: all o with position = o * stride_out + offset for some offset.
 void pad_axis(const Axis& axis, const KernelShape& kernel, std::int32_t in_stride, const std::vector<std::uint64_t>& in,
               std::vector<std::uint64_t>& out) {
@@ -85,7 +90,8 @@ void pad_axis(const Axis& axis, const KernelShape& kernel, std::int32_t in_strid
     for (std::int32_t s = 0; s < kernel.size[axis.axis]; ++s) {
       const std::int64_t offset = std::int64_t{s} * kernel.dilation[axis.axis] - kernel.padding[axis.axis];
       const std::int64_t site = position - offset * in_stride;
-      if (site % stride == 0) out.push_back(axis.moved(key, position, site));
+      if (site % stride == 0 && on_grid(kernel, axis.axis, stride, site))
+        out.push_back(axis.moved(key, position, site));
     }
   }
 }
@@ -122,7 +128,8 @@ void pad_listed(const KeyLayout& layout, const KernelShape& kernel, const Extent
       for (int a = 0; a < layout.dims && meets; ++a) {
         const Axis axis(layout, a);
         const std::int64_t position = axis.position(key), site = position - std::int64_t{offset[a]} * in_stride[a];
-        meets = site % (std::int64_t{in_stride[a]} * kernel.stride[a]) == 0;
+        const std::int64_t stride = std::int64_t{in_stride[a]} * kernel.stride[a];
+        meets = site % stride == 0 && on_grid(kernel, a, stride, site);
         if (meets) moved = axis.moved(moved, position, site);
       }
       if (meets) out.push_back(moved);

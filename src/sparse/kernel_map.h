@@ -25,6 +25,9 @@ struct KernelShape {
   Extent dilation{1, 1, 1, 1};  ///< >= 1
   Extent padding{0, 0, 0, 0};   ///< padded rule only (must be 0 under the block rule); >= 0
   CoordinateRule rule = CoordinateRule::block;
+  /// Padded rule: downsample keeps outputs from 0 to cells - 1 (in units of their stride) along the axis, as on a dense
+  /// grid; 0 = all.
+  Extent cells{0, 0, 0, 0};
   /// If not empty, the kernel is this list of offsets instead of the box of `size`: dims numbers each, one offset after
   /// another. The caller's memory, which must outlive the shape.
   std::span<const std::int64_t> offsets = {};
@@ -87,9 +90,9 @@ struct KernelMap {
 
 /// Sites of a strided convolution's output (or of a pooling): sorted, at stride in.stride * kernel.stride.
 /// Block rule: floor(site / s) * s, s the new stride. Padded rule: every o for which some input o * s + offset exists
-/// (coordinates are unbounded: there is no dense extent, negative sites are ordinary). Pictures: docs/coordinates.md.
-/// `out` must not be `in`. @throws ShapeError; InputError when an output site leaves the range of valid coordinates
-/// (named).
+/// (coordinates are unbounded unless `cells` says otherwise; negative sites are ordinary). Pictures:
+/// docs/coordinates.md. `out` must not be `in`. @throws ShapeError; InputError when an output site leaves the range of
+/// valid coordinates (named).
 void downsample(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
 /// Sites that a generative transposed convolution creates from `in` (at stride in.stride / kernel.stride): all

@@ -60,7 +60,7 @@ void quantize(Matrix<const float> points, std::int64_t begin, std::int64_t end, 
     for (int a = 0; a < kDims; ++a) {
       finite &= std::isfinite(x[a]);
       inside &= x[a] >= options.crop_min[a] && x[a] < options.crop_max[a];
-      float q = x[a] / options.voxel_size[a];
+      float q = (x[a] - options.origin[a]) / options.voxel_size[a];
       if constexpr (kRounding == Rounding::round_minus_min) q = std::nearbyint(q);
       const bool fits = q >= -limit && q < limit;
       inside &= fits;
@@ -195,6 +195,20 @@ void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sa
   RAREFY_CHECK(samples <= layout.max_batch(), UsageError,
                "{} samples exceed the {} that {}-dimensional coordinates can hold", samples, layout.max_batch(),
                layout.dims);
+}
+
+void set_rounding(std::string_view name, VoxelizeOptions& options) {
+  RAREFY_CHECK(name == "floor" || name == "round_minus_min" || name == "floor_from_crop", UsageError,
+               "rounding is '{}', known are 'floor', 'round_minus_min' and 'floor_from_crop'", name);
+  options.rounding = name == "round_minus_min" ? Rounding::round_minus_min : Rounding::floor;
+  options.origin = VoxelizeOptions::filled(0.0f);
+  if (name != "floor_from_crop") return;
+  for (int a = 0; a < options.dims; ++a) {
+    options.origin[a] = options.crop_min[a];
+    RAREFY_CHECK(std::isfinite(options.origin[a]), UsageError,
+                 "rounding 'floor_from_crop' counts voxels from the crop, which has no lower bound along {}",
+                 kAxisName[a]);
+  }
 }
 
 void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin, const VoxelizeOptions& options,

@@ -24,7 +24,7 @@ void run_voxelize(const DeviceArgs& args) {
   fill(node.numbers("voxel_size"), options.voxel_size);
   fill(node.numbers("crop_min"), options.crop_min);
   fill(node.numbers("crop_max"), options.crop_max);
-  options.rounding = node.text("rounding") == "floor" ? Rounding::floor : Rounding::round_minus_min;
+  set_rounding(node.text("rounding"), options);
   const Matrix2d& points = args.input(0);
   DeviceIndex& index = args.index(node.outputs[1]);
   const std::vector<std::int64_t>& begin = args.space_of(node.inputs[0]).sample_begin;

@@ -102,6 +102,7 @@ PaddedBox padded_box(const KernelShape& kernel, const Extent& in_stride) {
     axis.padding = kernel.padding[a];
     axis.in_stride = in_stride[a];
     axis.stride = std::int64_t{in_stride[a]} * kernel.stride[a];
+    axis.end = axis.stride * kernel.cells[a];
     // Offsets of outputs repeat with this period.
     const std::int32_t period = kernel.stride[a] / std::gcd(kernel.stride[a], kernel.dilation[a]);
     axis.most = (kernel.size[a] + period - 1) / period;
@@ -142,11 +143,14 @@ void downsample(const Sites& in, const KernelShape& kernel, Stream stream, Sites
     const auto emit = [&](const KeyLayout& layout, const Emitted& to) { emit_padded(input, layout, box, stream, to); };
     return make_by_sort(in, stride, box.outputs, stream, emit, out);
   }
-  std::int64_t wide_stride[kMaxDims] = {1, 1, 1, 1};
-  for (int a = 0; a < in.dims; ++a) wide_stride[a] = stride[a];
+  std::int64_t wide_stride[kMaxDims] = {1, 1, 1, 1}, end[kMaxDims] = {};
+  for (int a = 0; a < in.dims; ++a) {
+    wide_stride[a] = stride[a];
+    end[a] = wide_stride[a] * kernel.cells[a];
+  }
   const std::vector<Extent> offsets = offsets_of(kernel, in.stride);
   const auto emit = [&](const KeyLayout& layout, const Emitted& to) {
-    emit_listed(input, layout, Direction::gather, offsets, wide_stride, stream, to);
+    emit_listed(input, layout, Direction::gather, offsets, wide_stride, end, stream, to);
   };
   make_by_sort(in, stride, static_cast<std::int64_t>(offsets.size()), stream, emit, out);
 }
@@ -154,10 +158,10 @@ void downsample(const Sites& in, const KernelShape& kernel, Stream stream, Sites
 void generate(const Sites& in, const KernelShape& kernel, Stream stream, Sites& out) {
   RAREFY_ASSERT(&in != &out);
   const Extent stride = generated_stride(shape_of(in), kernel);
-  const std::int64_t any_stride[kMaxDims] = {1, 1, 1, 1};
+  const std::int64_t any_stride[kMaxDims] = {1, 1, 1, 1}, no_end[kMaxDims] = {};
   const std::vector<Extent> offsets = offsets_of(kernel, stride);
   const auto emit = [&](const KeyLayout& layout, const Emitted& to) {
-    emit_listed(input_of(in), layout, Direction::spread, offsets, any_stride, stream, to);
+    emit_listed(input_of(in), layout, Direction::spread, offsets, any_stride, no_end, stream, to);
   };
   make_by_sort(in, stride, static_cast<std::int64_t>(offsets.size()), stream, emit, out);
 }

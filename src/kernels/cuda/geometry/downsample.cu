@@ -11,9 +11,7 @@ constexpr int kThreads = 256;
 
 __device__ std::int64_t thread_index() { return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
-__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
+__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 /// One axis of a key.
 struct Field {
@@ -79,7 +77,8 @@ __device__ bool padded_output(const PaddedAxis& axis, std::int64_t position, int
   for (std::int32_t s = 0; s < axis.size; ++s) {
     const std::int64_t offset = std::int64_t{s} * axis.dilation - axis.padding;
     site = position - offset * axis.in_stride;
-    if (site % axis.stride == 0 && n-- == 0) return true;
+    const bool inside = axis.end == 0 || (site >= 0 && site < axis.end);
+    if (site % axis.stride == 0 && inside && n-- == 0) return true;
   }
   return false;
 }
@@ -127,6 +126,7 @@ struct OffsetPart {
   std::int64_t first = 0;  ///< number of the first of them in the whole list
   std::int64_t total = 0;
   std::int64_t stride[kMaxDims] = {};
+  std::int64_t end[kMaxDims] = {};
 };
 
 template <Direction kDirection>
@@ -148,7 +148,8 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t position = field.position(key);
     const std::int64_t offset = kDirection == Direction::spread ? part.offset[k][a] : -std::int64_t{part.offset[k][a]};
     const std::int64_t site = position + offset;
-    meets = kDirection == Direction::spread || site % part.stride[a] == 0;
+    const bool inside = part.end[a] == 0 || (site >= 0 && site < part.end[a]);
+    meets = kDirection == Direction::spread || (site % part.stride[a] == 0 && inside);
     if (!meets) break;
     valid = valid && field.valid(site);
     moved = field.moved(moved, position, site);
@@ -177,7 +178,7 @@ void emit_padded(const SiteInput& in, const KeyLayout& layout, const PaddedBox& 
 }
 
 void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction direction, std::span<const Extent> offsets,
-                 const std::int64_t* stride, Stream stream, const Emitted& out) {
+                 const std::int64_t* stride, const std::int64_t* end, Stream stream, const Emitted& out) {
   const auto total = static_cast<std::int64_t>(offsets.size());
   for (std::int64_t first = 0; first < total; first += OffsetPart::kMost) {
     OffsetPart part;
@@ -186,8 +187,9 @@ void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction directi
     part.total = total;
     std::copy_n(offsets.begin() + first, part.count, part.offset);
     std::copy_n(stride, kMaxDims, part.stride);
-    const auto kernel = direction == Direction::spread ? emit_listed_kernel<Direction::spread>
-                                                       : emit_listed_kernel<Direction::gather>;
+    std::copy_n(end, kMaxDims, part.end);
+    const auto kernel =
+        direction == Direction::spread ? emit_listed_kernel<Direction::spread> : emit_listed_kernel<Direction::gather>;
     kernel<<<blocks_for(in.most_rows * part.count, kThreads), kThreads, 0, stream>>>(in, layout, part, out);
     check_launch("listing the sites of a kernel");
   }

@@ -37,6 +37,7 @@ struct PaddedAxis {
   std::int32_t padding = 0;
   std::int32_t in_stride = 1;
   std::int64_t stride = 1;
+  std::int64_t end = 0;   ///< outputs lie in [0, end); 0: anywhere
   std::int32_t most = 1;  ///< outputs of one input, at most
 };
 struct PaddedBox {
@@ -49,7 +50,8 @@ void emit_padded(const SiteInput& in, const KeyLayout& layout, const PaddedBox& 
 /// position + offset (generate).
 enum class Direction : std::uint8_t { gather, spread };
 /// @param offsets  in units of the finest voxel
+/// @param stride, end  [kMaxDims] of the outputs, as in PaddedAxis
 void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction direction, std::span<const Extent> offsets,
-                 const std::int64_t* stride, Stream stream, const Emitted& out);
+                 const std::int64_t* stride, const std::int64_t* end, Stream stream, const Emitted& out);
 
 }  // namespace rarefy::cuda::geometry

@@ -43,7 +43,7 @@ struct Box {
 
 Box crop_box(const VoxelizeOptions& options, std::int64_t limit) {
   const auto position = [&](float x, int a) {
-    float q = x / options.voxel_size[static_cast<std::size_t>(a)];
+    float q = (x - options.origin[static_cast<std::size_t>(a)]) / options.voxel_size[static_cast<std::size_t>(a)];
     q = options.rounding == Rounding::floor ? std::floor(q) : std::nearbyint(q);
     return static_cast<std::int32_t>(
         std::clamp(static_cast<double>(q), static_cast<double>(-limit), static_cast<double>(limit - 1)));
@@ -108,7 +108,8 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
   if (samples > 1) store_begins(sample_begin, stream, slices.at<std::int32_t>(begins));
   if (shifts)
     fill_bytes(slices.at<std::uint32_t>(minima), 0xFF, samples * dims * std::int64_t{sizeof(std::uint32_t)}, stream);
-  const Grid grid{options.voxel_size, options.crop_min, options.crop_max, static_cast<float>(layout.limit)};
+  const Grid grid{options.voxel_size, options.origin, options.crop_min, options.crop_max,
+                  static_cast<float>(layout.limit)};
   quantize(set, grid, shifts ? Rule::round : Rule::floor, packing, stream, keys, index, counters,
            slices.at<std::uint32_t>(minima));
   if (shifts)
