@@ -11,9 +11,7 @@ constexpr int kThreads = 256;
 
 __device__ std::int64_t thread_index() { return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
-__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
+__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 /// One axis of a key.
 struct Field {
@@ -186,8 +184,8 @@ void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction directi
     part.total = total;
     std::copy_n(offsets.begin() + first, part.count, part.offset);
     std::copy_n(stride, kMaxDims, part.stride);
-    const auto kernel = direction == Direction::spread ? emit_listed_kernel<Direction::spread>
-                                                       : emit_listed_kernel<Direction::gather>;
+    const auto kernel =
+        direction == Direction::spread ? emit_listed_kernel<Direction::spread> : emit_listed_kernel<Direction::gather>;
     kernel<<<blocks_for(in.most_rows * part.count, kThreads), kThreads, 0, stream>>>(in, layout, part, out);
     check_launch("listing the sites of a kernel");
   }

@@ -42,8 +42,7 @@ __device__ void take_minima(const Kept& point, const std::uint32_t* field, std::
       if (threadIdx.x % 32 == 0) atomicMin(minima + static_cast<std::int64_t>(sample) * kDims + a, smallest);
     }
   } else if (point.kept) {
-    for (int a = 0; a < kDims; ++a)
-      atomicMin(minima + static_cast<std::int64_t>(point.sample) * kDims + a, field[a]);
+    for (int a = 0; a < kDims; ++a) atomicMin(minima + static_cast<std::int64_t>(point.sample) * kDims + a, field[a]);
   }
 }
 
@@ -86,8 +85,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    subtract_minima_kernel(KeyPacking from, KeyPacking to, std::uint32_t highest, const std::uint32_t* minima,
-                           std::int64_t count, std::uint64_t* keys, std::int32_t* counters) {
+    subtract_minima_kernel(const __grid_constant__ KeyPacking from, const __grid_constant__ KeyPacking to,
+                           std::uint32_t highest, const std::uint32_t* minima, std::int64_t count, std::uint64_t* keys,
+                           std::int32_t* counters) {
   const std::int64_t p = thread_index();
   const std::uint64_t key = p < count ? keys[p] : kNone;
   bool fits = true;
@@ -96,7 +96,8 @@ __global__ void __launch_bounds__(kThreads)
     std::uint64_t moved = sample << to.batch_shift;
     for (int a = 0; a < from.dims; ++a) {
       const std::uint32_t field = static_cast<std::uint32_t>(key >> from.shift[a]) & from.mask[a];
-      const std::uint32_t position = field - minima[sample * static_cast<unsigned>(from.dims) + static_cast<unsigned>(a)];
+      const std::uint32_t position =
+          field - minima[sample * static_cast<unsigned>(from.dims) + static_cast<unsigned>(a)];
       fits = fits && position <= highest;
       moved |= static_cast<std::uint64_t>(position) << to.shift[a];
     }
@@ -117,8 +118,8 @@ __device__ std::uint64_t unpacked(const KeyPacking& packing, const KeyLayout& la
 }
 
 __global__ void __launch_bounds__(kTile)
-    write_voxels_kernel(SortedPoints from, KeyPacking packing, KeyLayout layout, const std::int32_t* tile_counts,
-                        VoxelTables to) {
+    write_voxels_kernel(SortedPoints from, const __grid_constant__ KeyPacking packing, KeyLayout layout,
+                        const std::int32_t* tile_counts, VoxelTables to) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kTile + threadIdx.x;
   const TilePlace place = tile_place(tile_counts, static_cast<int>(gridDim.x), static_cast<int>(blockIdx.x));
   const bool there = i < from.size;
@@ -159,7 +160,8 @@ constexpr QuantizeKernel kQuantize[kMaxDims] = {quantize_kernel<1, kRule>, quant
 
 void quantize(const PointSet& points, const Grid& grid, Rule rule, const KeyPacking& packing, Stream stream,
               std::uint64_t* keys, std::int32_t* index, std::int32_t* counters, std::uint32_t* minima) {
-  const QuantizeKernel kernel = (rule == Rule::round ? kQuantize<Rule::round> : kQuantize<Rule::floor>)[packing.dims - 1];
+  const QuantizeKernel kernel =
+      (rule == Rule::round ? kQuantize<Rule::round> : kQuantize<Rule::floor>)[packing.dims - 1];
   kernel<<<blocks_for(points.rows, kThreads), kThreads, 0, stream>>>(points, grid, packing, keys, index, counters,
                                                                      minima);
   check_launch("rounding points to voxels");

@@ -13,7 +13,7 @@ namespace rarefy::cuda::geometry {
 /// passes. Never all ones: that is no site.
 struct KeyPacking {
   int dims = 0;
-  Extent low{};                 ///< smallest position of the box
+  Extent low{};  ///< smallest position of the box
   std::array<int, kMaxDims> shift{};
   std::array<std::uint32_t, kMaxDims> mask{};
   int batch_shift = 0;
@@ -53,10 +53,10 @@ struct SortedPoints {
   std::int64_t size = 0;                ///< P
 };
 struct VoxelTables {
-  std::uint64_t* keys = nullptr;            ///< [P] of sites, unpacked; all ones beyond the count
-  std::int32_t* count = nullptr;            ///< [2]
-  std::int32_t* point_begin = nullptr;      ///< [P + 1]
-  std::int32_t* voxel_of_point = nullptr;   ///< [P]
+  std::uint64_t* keys = nullptr;           ///< [P] of sites, unpacked; all ones beyond the count
+  std::int32_t* count = nullptr;           ///< [2]
+  std::int32_t* point_begin = nullptr;     ///< [P + 1]
+  std::int32_t* voxel_of_point = nullptr;  ///< [P]
 };
 /// @param tile_counts  of the sorted keys, by count_heads
 void write_voxels(const SortedPoints& from, const KeyPacking& packing, const KeyLayout& layout,
