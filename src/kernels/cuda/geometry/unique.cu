@@ -1,8 +1,7 @@
-#include "kernels/cuda/geometry/unique.h"
-
 #include "kernels/cuda/error.h"
 #include "kernels/cuda/geometry/block.h"
 #include "kernels/cuda/geometry/search.h"
+#include "kernels/cuda/geometry/unique.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
