@@ -53,7 +53,7 @@ struct TileShape {
   int cols;
   int blocks;  ///< that fit on one multiprocessor, about
 };
-inline constexpr TileShape kTiles[] = {{128, 128, 2}, {128, 96, 2}, {128, 64, 4}, {128, 32, 5}, {64, 128, 3}, {64, 64, 5}};
+inline constexpr TileShape kTiles[] = {{128, 128, 2}, {128, 96, 2}, {128, 64, 3}, {128, 32, 4}, {64, 128, 3}, {64, 64, 4}};
 inline constexpr int kTileCount = static_cast<int>(sizeof(kTiles) / sizeof(kTiles[0]));
 
 /// How a convolution is cut: the tile and the slices of its loop.
