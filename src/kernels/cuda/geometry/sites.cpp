@@ -12,10 +12,9 @@ namespace rarefy::cuda {
 void read_rows(std::span<Sites* const> sites, PinnedBuffer& buffer, Stream stream) {
   if (sites.empty()) return;
   auto* counts = buffer.reserve_for<std::int32_t>(2 * static_cast<std::int64_t>(sites.size()));
-  constexpr std::size_t kPart = 64;
-  for (std::size_t first = 0; first < sites.size(); first += kPart) {
-    const std::int32_t* part[kPart];
-    const std::size_t size = std::min(kPart, sites.size() - first);
+  for (std::size_t first = 0; first < sites.size(); first += geometry::kMostCounts) {
+    const std::int32_t* part[geometry::kMostCounts];
+    const std::size_t size = std::min(geometry::kMostCounts, sites.size() - first);
     for (std::size_t i = 0; i < size; ++i) part[i] = sites[first + i]->count.as<std::int32_t>();
     geometry::gather_counts({part, size}, stream, counts + 2 * first);
   }

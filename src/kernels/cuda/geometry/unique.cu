@@ -38,8 +38,7 @@ __global__ void store_count_kernel(std::int32_t* count, std::int32_t rows) {
 }
 
 struct CountList {
-  static constexpr int kMost = 64;
-  const std::int32_t* counts[kMost];
+  const std::int32_t* counts[kMostCounts];
 };
 
 __global__ void gather_counts_kernel(const __grid_constant__ CountList list, std::int32_t* host) {
@@ -67,13 +66,10 @@ void store_count(std::int32_t* count, std::int32_t rows, Stream stream) {
 }
 
 void gather_counts(std::span<const std::int32_t* const> counts, Stream stream, std::int32_t* host) {
-  for (std::size_t first = 0; first < counts.size(); first += CountList::kMost) {
-    CountList list;
-    const std::size_t size = std::min<std::size_t>(CountList::kMost, counts.size() - first);
-    std::copy_n(counts.begin() + static_cast<std::ptrdiff_t>(first), size, list.counts);
-    gather_counts_kernel<<<1, static_cast<unsigned>(2 * size), 0, stream>>>(list, host + 2 * first);
-    check_launch("reading the numbers of sites");
-  }
+  CountList list;
+  std::copy(counts.begin(), counts.end(), list.counts);
+  gather_counts_kernel<<<1, static_cast<unsigned>(2 * counts.size()), 0, stream>>>(list, host);
+  check_launch("reading the numbers of sites");
 }
 
 }  // namespace rarefy::cuda::geometry

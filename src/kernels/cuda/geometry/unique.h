@@ -1,5 +1,6 @@
 #pragma once
 /// From sorted keys with duplicates to a set of sites.
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -25,7 +26,8 @@ void write_unique(const SortedKeys& from, const std::int32_t* tile_counts, Strea
 
 /// Writes `rows` and 0 to the two counters of Sites.
 void store_count(std::int32_t* count, std::int32_t rows, Stream stream);
-/// Writes the two counters of each of some sites to page-locked host memory, [counts.size(), 2].
+inline constexpr std::size_t kMostCounts = 64;
+/// Writes the two counters of each of at most kMostCounts sites to page-locked host memory, [counts.size(), 2].
 void gather_counts(std::span<const std::int32_t* const> counts, Stream stream, std::int32_t* host);
 
 }  // namespace rarefy::cuda::geometry
