@@ -1,6 +1,6 @@
 #include "kernels/cuda/error.h"
-#include "kernels/cuda/geometry/position_kernels.h"
 #include "kernels/cuda/geometry/search.h"
+#include "kernels/cuda/maps/position_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {

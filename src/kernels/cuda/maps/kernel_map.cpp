@@ -4,10 +4,10 @@
 #include <bit>
 
 #include "base/check.h"
-#include "kernels/cuda/geometry/map_kernels.h"
 #include "kernels/cuda/geometry/radix_sort.h"
 #include "kernels/cuda/geometry/sites_impl.h"
 #include "kernels/cuda/geometry/slices.h"
+#include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda {
 namespace {

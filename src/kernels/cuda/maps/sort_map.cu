@@ -1,5 +1,5 @@
 #include "kernels/cuda/error.h"
-#include "kernels/cuda/geometry/map_kernels.h"
+#include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
