@@ -148,7 +148,7 @@ Json bench_layers(const Options& options, const std::string& scan) {
   std::vector<Level> levels = levels_of(scan, stream);
   Json result = Json::object();
   for (const Arithmetic arithmetic : {Arithmetic::f16, Arithmetic::tf32}) {
-    Json& rows = result[std::string(cuda::name(arithmetic))] = Json::array();
+    Json rows = Json::array();
     for (const Layer& layer : kLayers) {
       if (arithmetic == Arithmetic::tf32 && layer.level % 3 != 0) continue;
       Case c(layer, levels[static_cast<std::size_t>(layer.level)], arithmetic, stream, options.repetitions);
@@ -161,6 +161,7 @@ Json bench_layers(const Options& options, const std::string& scan) {
       for (const int tile : cuda::conv_gpu::kGradientTiles)
         for (const int ranges : {0, 4, 16, 64}) rows.push_back(c.weight_gradient(tile, ranges));
     }
+    result[std::string(cuda::name(arithmetic))] = std::move(rows);
   }
   return result;
 }
