@@ -161,6 +161,85 @@ TEST_F(CudaKernelMap, of_strided_kernels_and_any_output_has_the_pairs_of_the_cpu
   });
 }
 
+/// A random map and its CPU twin: of 1 to 343 offsets, some empty, some transposed.
+struct MapCase {
+  cuda::DeviceMap map, alone;
+  KernelMap expected;
+  int splits = 1;
+};
+
+void make_map_case(Rng& rng, MapCase& c) {
+  test::SiteOptions options{.batches = rng.integer(1, 2), .most_rows = rng.chance(0.3) ? 1500 : 200};
+  options.anywhere = false;
+  Coords in = test::random_coords(rng, options), coarse;
+  if (rng.chance(0.15)) make_coords({}, 3, {1, 1, 1, 1}, 1, in);
+  KernelShape kernel;
+  const bool strided = rng.chance(0.4);
+  const auto size = static_cast<std::int32_t>(strided ? 2 : 2 * rng.integer(0, rng.chance(0.3) ? 3 : 1) + 1);
+  kernel.size = {size, size, size, 1};
+  if (strided) kernel.stride = {2, 2, 2, 1};
+  cuda::Sites from, to;
+  cuda::to_device(in, nullptr, from);
+  if (strided) {
+    downsample(in, kernel, serial_executor(), coarse);
+    cuda::to_device(coarse, nullptr, to);
+  }
+  build_kernel_map(in, strided ? coarse : in, kernel, serial_executor(), c.expected);
+  const bool transposes = strided && rng.chance(0.5);
+  if (transposes) {
+    KernelMap transposed;
+    transpose_map(c.expected, serial_executor(), transposed);
+    c.expected = transposed;
+  }
+  for (cuda::DeviceMap* map : {&c.map, &c.alone}) {
+    cuda::DeviceMap down;
+    cuda::build_kernel_map(from, strided ? to : from, kernel, nullptr, transposes ? down : *map);
+    if (transposes) cuda::transpose_map(down, nullptr, *map);
+  }
+  c.splits = static_cast<int>(rng.chance(0.3) ? rng.integer(1, 12)
+                                              : cuda::default_splits(c.expected.out_rows, c.expected.volume));
+}
+
+TEST_F(CudaKernelMap, many_are_sorted_as_one_by_one) {
+  cuda::DeviceBuffer scratch;
+  test::for_random_cases(40, [&](Rng& rng) {
+    std::vector<MapCase> cases(static_cast<std::size_t>(rng.chance(0.2) ? rng.integer(20, 60) : rng.integer(0, 9)));
+    std::vector<cuda::DeviceMap*> maps;
+    std::vector<int> splits;
+    for (MapCase& c : cases) {
+      make_map_case(rng, c);
+      maps.push_back(&c.map);
+      splits.push_back(c.splits);
+      cuda::sort_map(c.alone, c.splits, nullptr);
+    }
+    for (int run = 0; run < 2; ++run) {
+      cuda::sort_maps(maps, splits, nullptr, scratch);
+      for (const MapCase& c : cases) {
+        const cuda::MapView found = c.map.by_mask(), expected = c.alone.by_mask();
+        ASSERT_EQ(found.splits, expected.splits);
+        ASSERT_EQ(found.ld, expected.ld);
+        const std::int64_t cells = found.volume * found.ld, columns = found.splits * found.ld;
+        ASSERT_EQ(download(found.in_row, cells), download(expected.in_row, cells));
+        ASSERT_EQ(download(found.order, columns), download(expected.order, columns));
+        ASSERT_EQ(download(found.masks, columns / 32), download(expected.masks, columns / 32));
+        expect_sorted(c.map, c.expected, c.splits);
+        if (testing::Test::HasFailure()) return;
+        for (const cuda::DeviceBuffer* buffer : {&c.map.sorted, &c.map.order, &c.map.masks}) test::poison(*buffer);
+      }
+      test::poison(scratch);
+    }
+  });
+}
+
+TEST_F(CudaKernelMap, splits_hold_all_offsets) {
+  EXPECT_EQ(cuda::default_splits(1'000'000, 27), 1);
+  EXPECT_EQ(cuda::default_splits(50'000, 27), 2);
+  EXPECT_EQ(cuda::default_splits(0, 27), 3);
+  EXPECT_EQ(cuda::default_splits(10, 8), 1);
+  EXPECT_EQ(cuda::default_splits(1'000'000, 125), 4);
+  EXPECT_EQ(cuda::default_splits(10, 343), 11);
+}
+
 TEST_F(CudaKernelMap, of_nothing_is_empty) {
   Coords none, one;
   make_coords({}, 3, {1, 1, 1, 1}, 2, none);
@@ -202,6 +281,8 @@ TEST_F(CudaKernelMap, says_what_does_not_fit) {
   test::expect_error<ShapeError>([&] { cuda::build_kernel_map(in, out, {}, nullptr, map); }, {"along x", "transpose"});
   test::expect_error<ShapeError>([&] { cuda::build_kernel_map(in, in, {.dims = 2}, nullptr, map); }, {"2 dimensions"});
   test::expect_error<UsageError>([&] { map.by_mask(); }, {"sort_map"});
+  cuda::DeviceMap* const maps[] = {&map};
+  test::expect_error<UsageError>([&] { cuda::sort_maps(maps, {}, nullptr, map.scratch); }, {"1 maps", "0 numbers"});
   in.rows = -1;
   test::expect_error<UsageError>([&] { cuda::build_kernel_map(in, in, {}, nullptr, map); }, {"read_rows"});
 }

@@ -7,6 +7,7 @@
 /// neighbouring rows can skip offsets. Source: TorchSparse++, MICRO 2023, section 3; spconv 2 (mask split implicit
 /// GEMM).
 #include <cstdint>
+#include <span>
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/sites.h"
@@ -56,6 +57,11 @@ void build_kernel_map(const Sites& in, const Sites& out, const KernelShape& kern
 void transpose_map(const DeviceMap& map, Stream stream, DeviceMap& out);
 /// Makes the sorted form. @param splits  at least 1 and enough for 32 offsets each (raised silently to that)
 void sort_map(DeviceMap& map, int splits, Stream stream);
+/// The same for many maps, with the launches of one: as long as the ranges' masks together take few bits, one sort puts
+/// all of them in order. @param splits  one number per map
+void sort_maps(std::span<DeviceMap* const> maps, std::span<const int> splits, Stream stream, DeviceBuffer& scratch);
+/// The number of splits that is fastest, by measurement, enough for 32 offsets each.
+int default_splits(std::int64_t out_rows, std::int64_t volume);
 
 /// For rarefy::locate and make_interpolation: positions are sites (point positions: float32 [P, >= dims], divided by
 /// voxel_size).

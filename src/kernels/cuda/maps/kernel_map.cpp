@@ -1,12 +1,8 @@
 #include "kernels/cuda/kernel_map.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/check.h"
-#include "kernels/cuda/geometry/radix_sort.h"
-#include "kernels/cuda/geometry/sites_impl.h"
-#include "kernels/cuda/geometry/slices.h"
 #include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda {
@@ -107,38 +103,6 @@ void transpose_map(const DeviceMap& map, Stream stream, DeviceMap& out) {
   if (map.out_rows == 0) return;
   scatter_rows(map.in_row.as<std::int32_t>(), map.out_rows, map.ld, map.volume, out.ld, stream,
                out.in_row.as<std::int32_t>());
-}
-
-void sort_map(DeviceMap& map, int splits, Stream stream) {
-  constexpr int kMaskBits = 32;
-  splits = std::max({splits, 1, (map.volume + kMaskBits - 1) / kMaskBits});
-  map.splits = splits;
-  const SortedMap to{
-      reserve_table(map.sorted, map.volume, map.ld), reserve_table(map.order, splits, map.ld),
-      map.masks.reserve_for<std::uint32_t>(std::max<std::int64_t>(splits * map.ld / MapView::kMaskRows, 1))};
-  if (map.ld == 0) return;
-  Ranges ranges{map.volume, splits, (map.volume + splits - 1) / splits, map.out_rows, map.ld};
-  const int number_bits = splits == 1 ? 0 : std::bit_width(static_cast<unsigned>(splits - 1));
-  ranges.numbered = ranges.bits + number_bits <= kMaskBits;
-  const std::int64_t sorts = ranges.numbered ? 1 : splits;
-  const std::int64_t entries = splits * map.out_rows, of_one_sort = entries / sorts;
-  const int bits = std::max(1, ranges.bits + (ranges.numbered ? number_bits : 0));
-
-  Slices slices;
-  const std::int64_t temp = slices.add<std::byte>(sort_bytes(SortKind::masks_with_rows, of_one_sort, bits));
-  const std::int64_t keys_at = slices.add<std::uint32_t>(entries), sorted_keys_at = slices.add<std::uint32_t>(entries);
-  const std::int64_t index_at = slices.add<std::int32_t>(entries), sorted_index_at = slices.add<std::int32_t>(entries);
-  slices.reserve(map.scratch);
-  auto *keys = slices.at<std::uint32_t>(keys_at), *sorted_keys = slices.at<std::uint32_t>(sorted_keys_at);
-  auto *index = slices.at<std::int32_t>(index_at), *sorted_index = slices.at<std::int32_t>(sorted_index_at);
-  const auto* in_row = map.in_row.as<std::int32_t>();
-  make_masks(in_row, ranges, stream, keys, index);
-  for (std::int64_t s = 0; s < sorts; ++s) {
-    const std::int64_t at = s * of_one_sort;
-    sort(keys + at, index + at, of_one_sort, bits, slices.at<std::byte>(temp), stream, sorted_keys + at,
-         sorted_index + at);
-  }
-  apply_order(in_row, ranges, sorted_keys, sorted_index, stream, to);
 }
 
 }  // namespace rarefy::cuda

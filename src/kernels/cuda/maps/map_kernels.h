@@ -30,25 +30,30 @@ void find_rows(const MapInput& input, const Runs& runs, Stream stream, std::int3
 void scatter_rows(const std::int32_t* in_row, std::int64_t out_rows, std::int64_t ld, int volume, std::int64_t out_ld,
                   Stream stream, std::int32_t* out);
 
-/// Offsets of one map in ranges.
-struct Ranges {
-  int volume = 0;
-  int splits = 1;
-  int bits = 0;           ///< of the masks: the longest range
-  std::int64_t rows = 0;  ///< of the output
-  std::int64_t ld = 0;
-  bool numbered = true;  ///< whether the number of the range lies above the mask in a key: one sort for all ranges
+/// One range of offsets of one map, whose output rows are sorted by their masks.
+struct MaskRange {
+  const std::int32_t* in_row = nullptr;  ///< [count, ld] of the map, from the first offset of the range
+  std::int32_t* sorted_in_row = nullptr;
+  std::int32_t* order = nullptr;   ///< [ld]
+  std::uint32_t* masks = nullptr;  ///< [ld / 32]
+  std::int64_t ld = 0;             ///< a multiple of 128
+  std::int32_t rows = 0;           ///< of the output
+  std::int32_t count = 0;          ///< offsets, at most 32
+  std::uint32_t first_key = 0;     ///< keys of the range are first_key + [0, 2^count)
+  std::int32_t first_entry = 0;    ///< where its rows begin among those of all ranges
+  std::int32_t first_columns = 0;  ///< the same for blocks of 128 columns
 };
-/// keys [splits, rows]: masks complemented, so that the fullest come first; index: the output rows.
-void make_masks(const std::int32_t* in_row, const Ranges& ranges, Stream stream, std::uint32_t* keys,
-                std::int32_t* index);
-struct SortedMap {
-  std::int32_t* in_row = nullptr;  ///< [K, ld]
-  std::int32_t* order = nullptr;   ///< [splits, ld]
-  std::uint32_t* masks = nullptr;  ///< [splits, ld / 32]
+/// Ranges, of any maps, that one sort puts in order. Their keys follow each other, so that each keeps its entries.
+struct MaskRanges {
+  static constexpr int kMost = 48;  ///< an argument of a launch holds 4 KiB
+  static constexpr int kColumns = 128;
+  int count = 0;
+  std::int32_t columns = 0;  ///< blocks of columns of all ranges
+  MaskRange range[kMost];
 };
+/// keys: masks complemented, so that the fullest come first; index: the output rows.
+void make_masks(const MaskRanges& ranges, Stream stream, std::uint32_t* keys, std::int32_t* index);
 /// Writes all of the sorted form from the sorted keys and rows.
-void apply_order(const std::int32_t* in_row, const Ranges& ranges, const std::uint32_t* keys, const std::int32_t* index,
-                 Stream stream, const SortedMap& to);
+void apply_order(const MaskRanges& ranges, const std::uint32_t* keys, const std::int32_t* index, Stream stream);
 
 }  // namespace rarefy::cuda::geometry

@@ -4,64 +4,73 @@
 namespace rarefy::cuda::geometry {
 namespace {
 
-constexpr int kThreads = 128;  // divides ld: warps are whole
-
-/// As MapView::first.
-__device__ int first_of(const Ranges& ranges, int split) { return split * ranges.volume / ranges.splits; }
+constexpr int kThreads = MaskRanges::kColumns;  // divides ld: warps are whole
+static_assert(sizeof(MaskRanges) <= 4096);
 
 __device__ std::uint32_t low_bits(int count) { return count >= 32 ? ~0U : (1U << count) - 1; }
 
-__global__ void __launch_bounds__(kThreads) make_masks_kernel(const std::int32_t* __restrict__ in_row, Ranges ranges,
-                                                              std::uint32_t* keys, std::int32_t* index) {
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (row >= ranges.rows) return;
-  const int split = static_cast<int>(blockIdx.y), first = first_of(ranges, split);
-  const int count = first_of(ranges, split + 1) - first;
-  const std::int32_t* entry = in_row + first * ranges.ld + row;
-  std::uint32_t mask = 0;
-#pragma unroll 8
-  for (int k = 0; k < count; ++k) mask |= (entry[k * ranges.ld] >= 0 ? 1U : 0U) << k;
-  std::uint32_t key = ~mask & low_bits(ranges.bits);
-  if (ranges.numbered && ranges.bits < 32) key |= static_cast<std::uint32_t>(split) << ranges.bits;
-  keys[split * ranges.rows + row] = key;
-  index[split * ranges.rows + row] = static_cast<std::int32_t>(row);
+/// The range that the block belongs to.
+__device__ const MaskRange& range_of_block(const MaskRanges& ranges) {
+  const auto block = static_cast<std::int32_t>(blockIdx.x);
+  int low = 0, high = ranges.count;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    if (ranges.range[middle].first_columns <= block)
+      low = middle;
+    else
+      high = middle;
+  }
+  return ranges.range[low];
+}
+
+/// The column of the range that the thread works on.
+__device__ std::int64_t column_in(const MaskRange& range) {
+  return (static_cast<std::int64_t>(blockIdx.x) - range.first_columns) * kThreads + threadIdx.x;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    apply_order_kernel(const std::int32_t* __restrict__ in_row, Ranges ranges, const std::uint32_t* keys,
-                       const std::int32_t* index, SortedMap to) {
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const int split = static_cast<int>(blockIdx.y), first = first_of(ranges, split);
-  const int count = first_of(ranges, split + 1) - first;
+    make_masks_kernel(const __grid_constant__ MaskRanges ranges, std::uint32_t* keys, std::int32_t* index) {
+  const MaskRange& range = range_of_block(ranges);
+  const std::int64_t row = column_in(range);
+  if (row >= range.rows) return;
+  const std::int32_t* __restrict__ entry = range.in_row + row;
+  std::uint32_t mask = 0;
+#pragma unroll 8
+  for (int k = 0; k < range.count; ++k) mask |= (entry[k * range.ld] >= 0 ? 1U : 0U) << k;
+  keys[range.first_entry + row] = range.first_key + (~mask & low_bits(range.count));
+  index[range.first_entry + row] = static_cast<std::int32_t>(row);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    apply_order_kernel(const __grid_constant__ MaskRanges ranges, const std::uint32_t* __restrict__ keys,
+                       const std::int32_t* __restrict__ index) {
+  const MaskRange& range = range_of_block(ranges);
+  const std::int64_t column = column_in(range);
   std::int32_t row = -1;
   std::uint32_t mask = 0;
-  if (column < ranges.rows) {
-    row = index[split * ranges.rows + column];
-    mask = ~keys[split * ranges.rows + column] & low_bits(count);
+  if (column < range.rows) {
+    row = index[range.first_entry + column];
+    mask = ~(keys[range.first_entry + column] - range.first_key) & low_bits(range.count);
   }
-  to.order[split * ranges.ld + column] = row;
+  range.order[column] = row;
   const std::uint32_t any = __reduce_or_sync(~0U, mask);
-  if (threadIdx.x % 32 == 0) to.masks[(split * ranges.ld + column) / 32] = any;
-  const std::int32_t* from = in_row + first * ranges.ld + row;
-  std::int32_t* entry = to.in_row + first * ranges.ld + column;
+  if (threadIdx.x % 32 == 0) range.masks[column / 32] = any;
+  const std::int32_t* __restrict__ from = range.in_row + row;
+  std::int32_t* __restrict__ entry = range.sorted_in_row + column;
 #pragma unroll 4
-  for (int k = 0; k < count; ++k) entry[k * ranges.ld] = (mask >> k & 1) != 0 ? from[k * ranges.ld] : -1;
+  for (int k = 0; k < range.count; ++k) entry[k * range.ld] = (mask >> k & 1) != 0 ? from[k * range.ld] : -1;
 }
 
 }  // namespace
 
-void make_masks(const std::int32_t* in_row, const Ranges& ranges, Stream stream, std::uint32_t* keys,
-                std::int32_t* index) {
-  const dim3 blocks(blocks_for(ranges.rows, kThreads), static_cast<unsigned>(ranges.splits));
-  make_masks_kernel<<<blocks, kThreads, 0, stream>>>(in_row, ranges, keys, index);
-  check_launch("making the masks of a kernel map");
+void make_masks(const MaskRanges& ranges, Stream stream, std::uint32_t* keys, std::int32_t* index) {
+  make_masks_kernel<<<blocks_for(ranges.columns, 1), kThreads, 0, stream>>>(ranges, keys, index);
+  check_launch("making the masks of kernel maps");
 }
 
-void apply_order(const std::int32_t* in_row, const Ranges& ranges, const std::uint32_t* keys, const std::int32_t* index,
-                 Stream stream, const SortedMap& to) {
-  const dim3 blocks(blocks_for(ranges.ld, kThreads), static_cast<unsigned>(ranges.splits));
-  apply_order_kernel<<<blocks, kThreads, 0, stream>>>(in_row, ranges, keys, index, to);
-  check_launch("sorting a kernel map");
+void apply_order(const MaskRanges& ranges, const std::uint32_t* keys, const std::int32_t* index, Stream stream) {
+  apply_order_kernel<<<blocks_for(ranges.columns, 1), kThreads, 0, stream>>>(ranges, keys, index);
+  check_launch("sorting kernel maps");
 }
 
 }  // namespace rarefy::cuda::geometry
