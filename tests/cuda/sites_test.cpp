@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <string>
 
 #include "cuda/device_data.h"
@@ -216,6 +217,15 @@ TEST_F(CudaSites, downsampled_and_generated_sites_equal_those_of_the_cpu) {
     }
     const Coords coords = test::random_coords(rng, options);
     cuda::to_device(coords, nullptr, in);
+    KernelShape bounded = kernel;  // some axes may stay open, and some ends lie beyond the range
+    if (kernel.rule == CoordinateRule::padded)
+      for (int a = 0; a < options.dims; ++a)
+        bounded.cells[a] =
+            static_cast<std::int32_t>(rng.chance(0.05) ? 0 : rng.integer(1, rng.chance(0.1) ? 1 << 20 : 40));
+    expect_same_sites([&](Coords& out) { downsample(coords, bounded, serial_executor(), out); },
+                      [&](cuda::Sites& out) { cuda::downsample(in, bounded, nullptr, out); }, strided);
+    EXPECT_EQ(strided.capacity, cuda::downsampled_capacity(in, bounded));
+    if (testing::Test::HasFailure()) return;
     expect_same_sites([&](Coords& out) { downsample(coords, kernel, serial_executor(), out); },
                       [&](cuda::Sites& out) { cuda::downsample(in, kernel, nullptr, out); }, strided);
     expect_same_sites([&](Coords& out) { generate(coords, kernel, serial_executor(), out); },
@@ -279,6 +289,36 @@ TEST_F(CudaSites, levels_follow_each_other_without_the_host) {
     for (float& v : values) v = static_cast<float>(rng.normal() * 3.0);
     const std::int64_t begin[] = {0, points / 3, points};
     expect_same_pyramid({values.data(), points, 4}, begin, {.voxel_size = {0.1f, 0.2f, 0.1f, 1.0f}}, voxels, levels);
+  });
+}
+
+TEST_F(CudaSites, padded_levels_on_bounded_grids_follow_each_other) {
+  cuda::Sites levels[5];
+  test::for_random_cases(25, [&](Rng& rng) {
+    const std::int64_t batches = rng.integer(1, 3);
+    Extent cells{static_cast<std::int32_t>(rng.integer(30, 200)), static_cast<std::int32_t>(rng.integer(30, 200)),
+                 static_cast<std::int32_t>(rng.integer(8, 41)), 0};
+    std::vector<std::int32_t> rows;
+    for (int i = 0; i < 600; ++i) {
+      rows.push_back(static_cast<std::int32_t>(rng.integer(0, batches - 1)));
+      for (std::size_t a = 0; a < 3; ++a) rows.push_back(static_cast<std::int32_t>(rng.integer(0, cells[a] - 1)));
+    }
+    std::set<std::vector<std::int32_t>> unique;
+    for (std::size_t r = 0; r < rows.size(); r += 4) unique.insert({rows.begin() + r, rows.begin() + r + 4});
+    rows.clear();
+    for (const auto& row : unique) rows.insert(rows.end(), row.begin(), row.end());
+    Coords level, next;
+    make_coords(rows, 3, {1, 1, 1, 1}, batches, level);
+    cuda::to_device(level, nullptr, levels[0]);
+    for (std::size_t l = 1; l < 5; ++l) {
+      KernelShape kernel{.stride = {2, 2, 2, 1}, .padding = {1, 1, 1, 0}, .rule = CoordinateRule::padded};
+      for (std::size_t a = 0; a < 3; ++a) kernel.cells[a] = cells[a] = (cells[a] - 1) / 2 + 1;
+      cuda::downsample(levels[l - 1], kernel, nullptr, levels[l]);
+      EXPECT_LE(levels[l].capacity, batches * cells[0] * cells[1] * cells[2]);
+      downsample(level, kernel, serial_executor(), next);
+      std::swap(level, next);
+      test::expect_equal(levels[l], level);
+    }
   });
 }
 

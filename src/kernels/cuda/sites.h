@@ -64,11 +64,14 @@ void reduce_to_voxels(const PointVoxels& voxels, Matrix<const float> x, Reductio
 void make_sites(const std::int32_t* rows, std::int64_t count, int dims, const Extent& stride, std::int64_t batches,
                 Stream stream, Sites& out, std::int32_t* order);
 
-/// As rarefy::downsample, both rules. out.capacity is bounded by in's rows (block rule) or rows times the most outputs
-/// of one input (padded rule). Sites out of range are counted in out.count[1].
+/// As rarefy::downsample, both rules. Sites out of range are counted in out.count[1].
 void downsample(const Sites& in, const KernelShape& kernel, Stream stream, Sites& out);
 /// As rarefy::generate.
 void generate(const Sites& in, const KernelShape& kernel, Stream stream, Sites& out);
+/// The capacity that `out` of the above gets, from the rows of `in` that the host knows of (else its capacity): those
+/// rows under the block rule, or times the most outputs of one input, and no more than the kernel's `cells`.
+std::int64_t downsampled_capacity(const Sites& in, const KernelShape& kernel);
+std::int64_t generated_capacity(const Sites& in, const KernelShape& kernel);
 
 /// Queues copies of all counts to the host, waits once, and sets `rows`.
 /// @throws InputError when sites left the range of valid coordinates.

@@ -13,7 +13,5 @@ void add_row_ops(DeviceOps& ops);
 
 /// Values in device memory, ready when it returns.
 std::shared_ptr<DeviceBuffer> upload(const std::vector<float>& values);
-/// Into how many ranges of offsets a map is cut before its rows are sorted by mask.
-int splits_of(const DeviceMap& map);
 
 }  // namespace rarefy::runtime::cuda

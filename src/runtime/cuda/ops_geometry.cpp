@@ -37,11 +37,21 @@ void run_voxelize(const DeviceArgs& args) {
   settle(args.space(node.outputs[0]), index.voxels.sites);
 }
 
-template <void (*kMake)(const Sites&, const KernelShape&, Stream, Sites&)>
+/// Entries that a set of sites may have room for before it pays to wait for the rows of its input (some 15 us): room
+/// would else multiply from level to level.
+constexpr std::int64_t kMostUnread = std::int64_t{1} << 20;
+
+template <auto kMake, auto kCapacity>
 void run_sites(const DeviceArgs& args) {
   DeviceSpace& to = args.space(args.node.outputs[0]);
-  const Sites& from = *args.space(args.node.inputs[0]).sites;
-  kMake(from, kernel_shape(args.node, from.dims), args.stream, to.own);
+  Sites& from = *args.space(args.node.inputs[0]).sites;
+  const KernelShape kernel = kernel_shape(args.node, from.dims);
+  const std::int64_t capacity = kCapacity(from, kernel);
+  if (from.rows < 0 && capacity > from.capacity && capacity > kMostUnread) {
+    Sites* const known[] = {&from};
+    read_rows(known, args.scratch.sizes, args.stream);
+  }
+  kMake(from, kernel, args.stream, to.own);
   settle(to, to.own);
 }
 
@@ -65,15 +75,11 @@ void run_box(const DeviceArgs& args) {
 void run_kernel_map(const DeviceArgs& args) {
   const Sites& from = *args.space(args.node.inputs[0]).sites;
   const Sites& to = *args.space(args.node.inputs[1]).sites;
-  DeviceMap& map = args.map(args.node.outputs[0]);
-  build_kernel_map(from, to, kernel_shape(args.node, from.dims), args.stream, map);
-  sort_map(map, splits_of(map), args.stream);
+  build_kernel_map(from, to, kernel_shape(args.node, from.dims), args.stream, args.map(args.node.outputs[0]));
 }
 
 void run_transpose_map(const DeviceArgs& args) {
-  DeviceMap& map = args.map(args.node.outputs[0]);
-  cuda::transpose_map(args.map(args.node.inputs[0]), args.stream, map);
-  sort_map(map, splits_of(map), args.stream);
+  cuda::transpose_map(args.map(args.node.inputs[0]), args.stream, args.map(args.node.outputs[0]));
 }
 
 DevicePositions positions_of(const DeviceArgs& args) {
@@ -120,12 +126,10 @@ void run_interpolation(const DeviceArgs& args) {
 
 }  // namespace
 
-int splits_of(const DeviceMap& map) { return std::max(1, (map.volume + 31) / 32); }
-
 void add_geometry_ops(DeviceOps& ops) {
   ops["voxelize"] = {Phase::voxels, nullptr, run_voxelize};
-  ops["downsample"] = {Phase::sites, nullptr, run_sites<cuda::downsample>};
-  ops["generate"] = {Phase::sites, nullptr, run_sites<cuda::generate>};
+  ops["downsample"] = {Phase::sites, nullptr, run_sites<cuda::downsample, downsampled_capacity>};
+  ops["generate"] = {Phase::sites, nullptr, run_sites<cuda::generate, generated_capacity>};
   ops["box"] = {Phase::sites, prepare_box, run_box};
   ops["kernel_map"] = {Phase::maps, nullptr, run_kernel_map};
   ops["transpose_map"] = {Phase::maps, nullptr, run_transpose_map};

@@ -70,6 +70,7 @@ class Run final : public DeviceRun {
   void run_phase(Phase phase, const RunOptions& options, std::vector<StepProfile>& profile);
   void run_step(std::size_t index, bool timed, StepProfile& profile);
   void read_sizes();
+  void sort_maps();
   void place(const Step& step);
   void count(const BoundInputs& inputs, const RunOptions& options, RunStatistics& s,
              std::vector<StepProfile>& profile) const;
@@ -83,8 +84,10 @@ class Run final : public DeviceRun {
   std::vector<PinnedBuffer> outputs_;
   std::vector<std::vector<std::int32_t>> coords_;
   DeviceBuffer converted_output_;
-  PinnedBuffer sizes_, counts_;
+  PinnedBuffer counts_;
   std::vector<Sites*> made_sites_;
+  std::vector<DeviceMap*> sorted_maps_;
+  std::vector<int> splits_;
   Event begin_, voxels_end_, maps_end_, end_, step_begin_, step_end_;
 };
 
@@ -108,8 +111,12 @@ Run::Run(const Plan::Impl& plan) : plan_(plan), device_(*plan.device) {
   coords_.resize(graph().outputs().size());
   for (const Step& step : plan.steps) {
     const Phase phase = device_.steps[static_cast<std::size_t>(&step - plan.steps.data())].op->phase;
-    if (phase != Phase::voxels && phase != Phase::sites) continue;
     const Node& node = node_of(plan, step);
+    if (node.op == "sparse_conv") {
+      DeviceMap* const map = values_.maps[at(node.inputs[1])].get();
+      if (std::find(sorted_maps_.begin(), sorted_maps_.end(), map) == sorted_maps_.end()) sorted_maps_.push_back(map);
+    }
+    if (phase != Phase::voxels && phase != Phase::sites) continue;
     if (node.op == "voxelize")
       made_sites_.push_back(&values_.indices[at(node.outputs[1])]->voxels.sites);
     else if (node.op != "box")
@@ -193,12 +200,19 @@ void Run::run_phase(Phase phase, const RunOptions& options, std::vector<StepProf
   }
 }
 
-/// The only time that a run waits for the device before its end.
+/// A run waits for the device here, and before sites that could be too many; else only at its end.
 void Run::read_sizes() {
   if (made_sites_.empty()) return;
-  read_rows(made_sites_, sizes_, stream_.get());
+  read_rows(made_sites_, scratch_.sizes, stream_.get());
   for (auto& space : values_.spaces)
     if (space && space->sites != nullptr) space->rows = space->sites->rows;
+}
+
+/// Convolutions read the sorted form; other maps need none.
+void Run::sort_maps() {
+  splits_.clear();
+  for (const DeviceMap* map : sorted_maps_) splits_.push_back(default_splits(map->out_rows, map->volume));
+  cuda::sort_maps(sorted_maps_, splits_, stream_.get(), scratch_.sorting);
 }
 
 void Run::count(const BoundInputs& inputs, const RunOptions& options, RunStatistics& s,
@@ -245,6 +259,7 @@ void Run::run(const BoundInputs& inputs, const RunOptions& options, RunStatistic
   run_phase(Phase::sites, options, profile);
   read_sizes();
   run_phase(Phase::maps, options, profile);
+  sort_maps();
   maps_end_.record(stream_.get());
   run_phase(Phase::network, options, profile);
   end_.record(stream_.get());
@@ -317,7 +332,7 @@ std::shared_ptr<void> Run::release() {
 }
 
 std::int64_t Run::memory_bytes() const {
-  std::int64_t bytes = scratch_.workspace.capacity() + converted_output_.capacity();
+  std::int64_t bytes = scratch_.workspace.capacity() + scratch_.sorting.capacity() + converted_output_.capacity();
   const auto add = [&bytes](const DeviceBuffer& b) { bytes += b.capacity(); };
   for (const DeviceBuffer& b : scratch_.converted) add(b);
   for (const DeviceBuffer& b : inputs_) add(b);

@@ -58,6 +58,8 @@ struct DeviceValues {
 struct DeviceScratch {
   DeviceBuffer workspace;     ///< of convolutions
   DeviceBuffer converted[3];  ///< inputs in the plan's type
+  DeviceBuffer sorting;       ///< of kernel maps
+  PinnedBuffer sizes;         ///< for reading rows
 };
 
 /// What a step sees.

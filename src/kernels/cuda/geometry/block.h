@@ -51,4 +51,29 @@ __device__ inline std::int32_t block_rank(bool flag) {
   return rank;
 }
 
+struct BlockPlace {
+  std::int32_t before = 0;  ///< counts of the threads of the block before this one, added up
+  std::int32_t total = 0;   ///< of all its threads
+};
+
+/// All kTile threads must call it, once per kernel.
+__device__ inline BlockPlace block_place(std::int32_t count) {
+  constexpr unsigned kWarps = kTile / 32;
+  __shared__ std::int32_t sums[kWarps];
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  std::int32_t through = count;
+  for (unsigned step = 1; step < 32; step *= 2) {
+    const std::int32_t other = __shfl_up_sync(~0U, through, step);
+    through += lane >= step ? other : 0;
+  }
+  if (lane == 31) sums[warp] = through;
+  __syncthreads();
+  BlockPlace place{through - count, 0};
+  for (unsigned w = 0; w < kWarps; ++w) {
+    place.before += w < warp ? sums[w] : 0;
+    place.total += sums[w];
+  }
+  return place;
+}
+
 }  // namespace rarefy::cuda::geometry

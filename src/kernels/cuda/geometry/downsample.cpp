@@ -77,8 +77,7 @@ void make_by_sort(const Sites& in, const Extent& stride, std::int64_t outputs, S
   RAREFY_CHECK(capacity <= std::numeric_limits<std::int32_t>::max(), ShapeError,
                "{} sites with up to {} outputs each exceed the range of row indices (2^31 - 1)", rows, outputs);
   start(in.dims, stride, in.batches, capacity, out);
-  const KeyLayout layout = key_layout(in.dims);
-  const int bits = key_bits(layout, in.batches);
+  const int bits = key_bits(key_layout(in.dims), in.batches);
   Slices slices;
   const std::int64_t temp = slices.add<std::byte>(sort_bytes(SortKind::sites, capacity, bits));
   const std::int64_t tile_counts = slices.add<std::int32_t>(tiles_of(capacity));
@@ -88,12 +87,57 @@ void make_by_sort(const Sites& in, const Extent& stride, std::int64_t outputs, S
   auto* sorted = slices.at<std::uint64_t>(sorted_at);
   auto* count = out.count.as<std::int32_t>();
   fill_bytes(count, 0, 2 * sizeof(std::int32_t), stream);
-  emit(layout, Emitted{keys, count + 1});
+  emit(Emitted{.keys = keys, .bad = count + 1});
   sort(keys, capacity, bits, slices.at<std::byte>(temp), stream, sorted);
   finish({.keys = sorted, .size = capacity}, slices.at<std::int32_t>(tile_counts), stream, out);
 }
 
-PaddedBox padded_box(const KernelShape& kernel, const Extent& in_stride) {
+/// The same where all outputs lie on a bounded grid: `emit` marks its cells.
+template <class Emit>
+void make_on_grid(const Sites& in, const Extent& stride, BitGrid grid, std::int64_t capacity, Stream stream, Emit emit,
+                  Sites& out) {
+  start(in.dims, stride, in.batches, capacity, out);
+  const std::int64_t words = grid.word_count();
+  Slices slices;
+  const std::int64_t tile_counts = slices.add<std::int32_t>(tiles_of(grid));
+  const std::int64_t words_at = slices.add<std::uint32_t>(words);
+  slices.reserve(out.scratch);
+  grid.words = slices.at<std::uint32_t>(words_at);
+  auto* count = out.count.as<std::int32_t>();
+  fill_bytes(count, 0, 2 * sizeof(std::int32_t), stream);
+  fill_bytes(grid.words, 0, words * BitGrid::kWordBits / 8, stream);
+  emit(Emitted{.grid = grid, .bad = count + 1});
+  count_cells(grid, stream, slices.at<std::int32_t>(tile_counts));
+  write_cells(grid, key_layout(in.dims), slices.at<std::int32_t>(tile_counts), capacity, stream,
+              out.keys.as<std::uint64_t>(), count);
+}
+
+/// Where the outputs of the padded rule end, in units of the finest voxel; 0: nowhere. Positions end before 2^31.
+Extent ends_of(const KernelShape& kernel, const Extent& stride) {
+  Extent end{};
+  for (int a = 0; a < kernel.dims; ++a)
+    end[a] = static_cast<std::int32_t>(
+        std::min<std::int64_t>(std::int64_t{stride[a]} * kernel.cells[a], std::numeric_limits<std::int32_t>::max()));
+  return end;
+}
+
+/// The grid that the kernel's `cells` bound. @return of size 0 when an axis has no end or it has too many cells
+BitGrid grid_of(const Sites& in, const KernelShape& kernel, const Extent& stride) {
+  const std::int64_t limit = key_layout(in.dims).limit;
+  BitGrid grid;
+  grid.size = std::max<std::int64_t>(in.batches, 1);
+  for (int a = 0; a < in.dims; ++a) {
+    grid.cells[a] = kernel.cells[a];
+    grid.stride[a] = stride[a];
+    const bool bounded = kernel.cells[a] > 0 && std::int64_t{stride[a]} * kernel.cells[a] <= limit;
+    if (!bounded || grid.size > BitGrid::kMostCells / kernel.cells[a]) return {};
+    grid.size *= kernel.cells[a];
+  }
+  return grid;
+}
+
+PaddedBox padded_box(const KernelShape& kernel, const Extent& in_stride, const Extent& stride) {
+  const Extent end = ends_of(kernel, stride);
   PaddedBox box;
   for (int a = 0; a < kernel.dims; ++a) {
     PaddedAxis& axis = box.axis[a];
@@ -101,8 +145,8 @@ PaddedBox padded_box(const KernelShape& kernel, const Extent& in_stride) {
     axis.dilation = kernel.dilation[a];
     axis.padding = kernel.padding[a];
     axis.in_stride = in_stride[a];
-    axis.stride = std::int64_t{in_stride[a]} * kernel.stride[a];
-    axis.end = axis.stride * kernel.cells[a];
+    axis.stride = stride[a];
+    axis.end = end[a];
     // Offsets of outputs repeat with this period.
     const std::int32_t period = kernel.stride[a] / std::gcd(kernel.stride[a], kernel.dilation[a]);
     axis.most = (kernel.size[a] + period - 1) / period;
@@ -121,49 +165,57 @@ std::vector<Extent> offsets_of(const KernelShape& kernel, const Extent& unit) {
   return offsets;
 }
 
+/// Of one input, at most, under the padded rule.
+std::int64_t outputs_of(const KernelShape& kernel) {
+  return kernel.offsets.empty() ? padded_box(kernel, {}, {}).outputs : kernel.volume();
+}
+
 }  // namespace
+
+std::int64_t downsampled_capacity(const Sites& in, const KernelShape& kernel) {
+  const Extent stride = downsampled_stride(shape_of(in), kernel);
+  const std::int64_t rows = most_rows(in);
+  if (kernel.rule == CoordinateRule::block) return rows;
+  const std::int64_t outputs = rows * outputs_of(kernel);
+  const BitGrid grid = grid_of(in, kernel, stride);
+  return grid.size > 0 ? std::min(outputs, grid.size) : outputs;
+}
+
+std::int64_t generated_capacity(const Sites& in, const KernelShape& kernel) { return most_rows(in) * kernel.volume(); }
 
 void downsample(const Sites& in, const KernelShape& kernel, Stream stream, Sites& out) {
   RAREFY_ASSERT(&in != &out);
   const Extent stride = downsampled_stride(shape_of(in), kernel);
   const SiteInput input = input_of(in);
+  const KeyLayout layout = key_layout(in.dims);
   if (kernel.rule == CoordinateRule::block) {
-    const BitPlan plan = plan_bits(key_layout(in.dims), in.stride, stride);
+    const BitPlan plan = plan_bits(layout, in.stride, stride);
     if (plan.possible) {
       start(in.dims, stride, in.batches, input.most_rows, out);
       return downsample_by_bits(in, plan, stream, out);
     }
-    const auto emit = [&](const KeyLayout& layout, const Emitted& to) {
-      emit_floored(input, layout, stride, stream, to);
-    };
+    const auto emit = [&](const Emitted& to) { emit_floored(input, layout, stride, stream, to); };
     return make_by_sort(in, stride, 1, stream, emit, out);
   }
-  if (kernel.offsets.empty()) {
-    const PaddedBox box = padded_box(kernel, in.stride);
-    const auto emit = [&](const KeyLayout& layout, const Emitted& to) { emit_padded(input, layout, box, stream, to); };
-    return make_by_sort(in, stride, box.outputs, stream, emit, out);
-  }
-  std::int64_t wide_stride[kMaxDims] = {1, 1, 1, 1}, end[kMaxDims] = {};
-  for (int a = 0; a < in.dims; ++a) {
-    wide_stride[a] = stride[a];
-    end[a] = wide_stride[a] * kernel.cells[a];
-  }
-  const std::vector<Extent> offsets = offsets_of(kernel, in.stride);
-  const auto emit = [&](const KeyLayout& layout, const Emitted& to) {
-    emit_listed(input, layout, Direction::gather, offsets, wide_stride, end, stream, to);
+  const PaddedBox box = padded_box(kernel, in.stride, stride);
+  const auto emit = [&](const Emitted& to) {
+    if (kernel.offsets.empty()) return emit_padded(input, layout, box, stream, to);
+    emit_listed(input, layout, Direction::gather, offsets_of(kernel, in.stride), stride, ends_of(kernel, stride),
+                stream, to);
   };
-  make_by_sort(in, stride, static_cast<std::int64_t>(offsets.size()), stream, emit, out);
+  const BitGrid grid = grid_of(in, kernel, stride);
+  if (grid.size > 0) return make_on_grid(in, stride, grid, downsampled_capacity(in, kernel), stream, emit, out);
+  make_by_sort(in, stride, outputs_of(kernel), stream, emit, out);
 }
 
 void generate(const Sites& in, const KernelShape& kernel, Stream stream, Sites& out) {
   RAREFY_ASSERT(&in != &out);
   const Extent stride = generated_stride(shape_of(in), kernel);
-  const std::int64_t any_stride[kMaxDims] = {1, 1, 1, 1}, no_end[kMaxDims] = {};
   const std::vector<Extent> offsets = offsets_of(kernel, stride);
-  const auto emit = [&](const KeyLayout& layout, const Emitted& to) {
-    emit_listed(input_of(in), layout, Direction::spread, offsets, any_stride, no_end, stream, to);
+  const auto emit = [&](const Emitted& to) {
+    emit_listed(input_of(in), key_layout(in.dims), Direction::spread, offsets, {}, {}, stream, to);
   };
-  make_by_sort(in, stride, static_cast<std::int64_t>(offsets.size()), stream, emit, out);
+  make_by_sort(in, stride, kernel.volume(), stream, emit, out);
 }
 
 }  // namespace rarefy::cuda

@@ -72,11 +72,31 @@ __global__ void __launch_bounds__(kThreads)
   out.keys[i] = valid ? key : kNone;
 }
 
-/// Position of output number `n` (of `axis.most`) of a site along an axis. @return whether there is one
-__device__ bool padded_output(const PaddedAxis& axis, std::int64_t position, int n, std::int64_t& site) {
+/// Sets the bit of a site's cell. Most duplicates are seen by a read, which is cheaper than an atomic.
+__device__ void mark(const BitGrid& grid, const KeyLayout& layout, std::uint64_t key) {
+  auto cell = static_cast<std::uint32_t>(key >> (layout.dims * layout.axis_bits));
+  for (int a = 0; a < layout.dims; ++a) {
+    const auto position = static_cast<std::uint32_t>(Field(layout, a).position(key));
+    cell = cell * static_cast<std::uint32_t>(grid.cells[a]) + position / static_cast<std::uint32_t>(grid.stride[a]);
+  }
+  std::uint32_t* const word = grid.words + cell / BitGrid::kWordBits;
+  const std::uint32_t bit = 1U << cell % BitGrid::kWordBits;
+  if ((*word & bit) == 0) atomicOr(word, bit);
+}
+
+__device__ void put(const Emitted& out, const KeyLayout& layout, std::int64_t entry, std::uint64_t key) {
+  if (out.grid.words == nullptr)
+    out.keys[entry] = key;
+  else if (key != kNone)
+    mark(out.grid, layout, key);
+}
+
+/// Position of output number `n` (of `axis.most`) of a site along an axis, in 32 bits, which hold all positions within
+/// reach. @return whether there is one
+__device__ bool padded_output(const PaddedAxis& axis, std::int64_t position, int n, std::int32_t& site) {
   for (std::int32_t s = 0; s < axis.size; ++s) {
-    const std::int64_t offset = std::int64_t{s} * axis.dilation - axis.padding;
-    site = position - offset * axis.in_stride;
+    const std::int32_t offset = s * axis.dilation - axis.padding;
+    site = static_cast<std::int32_t>(position) - offset * axis.in_stride;
     const bool inside = axis.end == 0 || (site >= 0 && site < axis.end);
     if (site % axis.stride == 0 && inside && n-- == 0) return true;
   }
@@ -89,7 +109,7 @@ __device__ bool leaves_range(const KeyLayout& layout, const PaddedBox& box, std:
     const Field field(layout, a);
     const std::int64_t position = field.position(key);
     int n = 0;
-    for (std::int64_t site = 0; padded_output(box.axis[a], position, n, site); ++n)
+    for (std::int32_t site = 0; padded_output(box.axis[a], position, n, site); ++n)
       if (!field.valid(site)) return true;
     if (n == 0) return false;
   }
@@ -97,13 +117,11 @@ __device__ bool leaves_range(const KeyLayout& layout, const PaddedBox& box, std:
 }
 
 __global__ void __launch_bounds__(kThreads)
-    emit_padded_kernel(SiteInput in, KeyLayout layout, const __grid_constant__ PaddedBox box, Emitted out) {
+    emit_padded_kernel(SiteInput in, KeyLayout layout, const __grid_constant__ PaddedBox box,
+                       const __grid_constant__ Emitted out) {
   const std::int64_t entry = thread_index(), row = entry / box.outputs;
   if (row >= in.most_rows) return;
-  if (row >= *in.count) {
-    out.keys[entry] = kNone;
-    return;
-  }
+  if (row >= *in.count) return put(out, layout, entry, kNone);
   auto rest = static_cast<std::int32_t>(entry % box.outputs);
   std::uint64_t key = in.keys[row];
   if (rest == 0 && leaves_range(layout, box, key)) atomicAdd(out.bad, 1);
@@ -111,12 +129,12 @@ __global__ void __launch_bounds__(kThreads)
   for (int a = layout.dims - 1; a >= 0 && exists; --a) {
     const Field field(layout, a);
     const std::int64_t position = field.position(key);
-    std::int64_t site = 0;
+    std::int32_t site = 0;
     exists = padded_output(box.axis[a], position, rest % box.axis[a].most, site) && field.valid(site);
     rest /= box.axis[a].most;
     if (exists) key = field.moved(key, position, site);
   }
-  out.keys[entry] = exists ? key : kNone;
+  put(out, layout, entry, exists ? key : kNone);
 }
 
 struct OffsetPart {
@@ -125,21 +143,19 @@ struct OffsetPart {
   int count = 0;
   std::int64_t first = 0;  ///< number of the first of them in the whole list
   std::int64_t total = 0;
-  std::int64_t stride[kMaxDims] = {};
-  std::int64_t end[kMaxDims] = {};
+  Extent stride{};
+  Extent end{};
 };
 
 template <Direction kDirection>
 __global__ void __launch_bounds__(kThreads)
-    emit_listed_kernel(SiteInput in, KeyLayout layout, const __grid_constant__ OffsetPart part, Emitted out) {
+    emit_listed_kernel(SiteInput in, KeyLayout layout, const __grid_constant__ OffsetPart part,
+                       const __grid_constant__ Emitted out) {
   const std::int64_t entry = thread_index(), row = entry / part.count;
   if (row >= in.most_rows) return;
   const auto k = static_cast<int>(entry % part.count);
-  std::uint64_t& result = out.keys[row * part.total + part.first + k];
-  if (row >= *in.count) {
-    result = kNone;
-    return;
-  }
+  const std::int64_t to = row * part.total + part.first + k;
+  if (row >= *in.count) return put(out, layout, to, kNone);
   const std::uint64_t key = in.keys[row];
   std::uint64_t moved = key;
   bool meets = true, valid = true;
@@ -155,7 +171,7 @@ __global__ void __launch_bounds__(kThreads)
     moved = field.moved(moved, position, site);
   }
   if (!valid) atomicAdd(out.bad, 1);
-  result = meets && valid ? moved : kNone;
+  put(out, layout, to, meets && valid ? moved : kNone);
 }
 
 }  // namespace
@@ -178,7 +194,7 @@ void emit_padded(const SiteInput& in, const KeyLayout& layout, const PaddedBox& 
 }
 
 void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction direction, std::span<const Extent> offsets,
-                 const std::int64_t* stride, const std::int64_t* end, Stream stream, const Emitted& out) {
+                 const Extent& stride, const Extent& end, Stream stream, const Emitted& out) {
   const auto total = static_cast<std::int64_t>(offsets.size());
   for (std::int64_t first = 0; first < total; first += OffsetPart::kMost) {
     OffsetPart part;
@@ -186,8 +202,8 @@ void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction directi
     part.first = first;
     part.total = total;
     std::copy_n(offsets.begin() + first, part.count, part.offset);
-    std::copy_n(stride, kMaxDims, part.stride);
-    std::copy_n(end, kMaxDims, part.end);
+    part.stride = stride;
+    part.end = end;
     const auto kernel =
         direction == Direction::spread ? emit_listed_kernel<Direction::spread> : emit_listed_kernel<Direction::gather>;
     kernel<<<blocks_for(in.most_rows * part.count, kThreads), kThreads, 0, stream>>>(in, layout, part, out);

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/geometry/bit_grid.h"
 #include "sparse/coords.h"
 
 namespace rarefy::cuda::geometry {
@@ -19,10 +20,12 @@ struct SiteInput {
 /// it are two sorted lists, whose merge is found by one search per key. The keys are masked first.
 void merge_bit(const SiteInput& in, std::uint64_t mask, int bit, Stream stream, std::uint64_t* keys);
 
-/// Writes what the functions below make, all ones for what is no site. `bad` (int32 on the device) counts inputs whose
-/// outputs leave the range of valid coordinates.
+/// Where the functions below put what they make: in a list of keys, all ones for what is no site, or as marks in a
+/// grid that holds all valid outputs. `bad` (int32 on the device) counts inputs whose outputs leave the range of valid
+/// coordinates.
 struct Emitted {
-  std::uint64_t* keys = nullptr;  ///< [most_rows, outputs per input]
+  std::uint64_t* keys = nullptr;  ///< [most_rows, outputs per input], when there is no grid
+  BitGrid grid;                   ///< cleared before
   std::int32_t* bad = nullptr;
 };
 /// Block rule: one output per input.
@@ -36,8 +39,8 @@ struct PaddedAxis {
   std::int32_t dilation = 1;
   std::int32_t padding = 0;
   std::int32_t in_stride = 1;
-  std::int64_t stride = 1;
-  std::int64_t end = 0;   ///< outputs lie in [0, end); 0: anywhere
+  std::int32_t stride = 1;
+  std::int32_t end = 0;   ///< outputs lie in [0, end); 0: anywhere
   std::int32_t most = 1;  ///< outputs of one input, at most
 };
 struct PaddedBox {
@@ -50,8 +53,8 @@ void emit_padded(const SiteInput& in, const KeyLayout& layout, const PaddedBox& 
 /// position + offset (generate).
 enum class Direction : std::uint8_t { gather, spread };
 /// @param offsets  in units of the finest voxel
-/// @param stride, end  [kMaxDims] of the outputs, as in PaddedAxis
+/// @param stride, end  of the outputs, as in PaddedAxis; direction gather only
 void emit_listed(const SiteInput& in, const KeyLayout& layout, Direction direction, std::span<const Extent> offsets,
-                 const std::int64_t* stride, const std::int64_t* end, Stream stream, const Emitted& out);
+                 const Extent& stride, const Extent& end, Stream stream, const Emitted& out);
 
 }  // namespace rarefy::cuda::geometry
