@@ -163,68 +163,79 @@ TEST_F(CudaKernelMap, of_strided_kernels_and_any_output_has_the_pairs_of_the_cpu
 
 /// A random map and its CPU twin: of 1 to 343 offsets, some empty, some transposed.
 struct MapCase {
-  cuda::DeviceMap map, alone;
+  cuda::Sites in, out;
+  KernelShape kernel;
+  bool strided = false, transposed = false;
+  cuda::DeviceMap down, map, alone;
   KernelMap expected;
   int splits = 1;
+
+  cuda::MapRequest request(cuda::DeviceMap& to) const { return {&in, strided ? &out : &in, kernel, &to}; }
 };
 
+/// Builds `alone`.
 void make_map_case(Rng& rng, MapCase& c) {
-  test::SiteOptions options{.batches = rng.integer(1, 2), .most_rows = rng.chance(0.3) ? 1500 : 200};
-  options.anywhere = false;
+  const test::SiteOptions options{
+      .batches = rng.integer(1, 2), .most_rows = rng.chance(0.3) ? 1500 : 200, .anywhere = false};
   Coords in = test::random_coords(rng, options), coarse;
   if (rng.chance(0.15)) make_coords({}, 3, {1, 1, 1, 1}, 1, in);
-  KernelShape kernel;
-  const bool strided = rng.chance(0.4);
-  const auto size = static_cast<std::int32_t>(strided ? 2 : 2 * rng.integer(0, rng.chance(0.3) ? 3 : 1) + 1);
-  kernel.size = {size, size, size, 1};
-  if (strided) kernel.stride = {2, 2, 2, 1};
-  cuda::Sites from, to;
-  cuda::to_device(in, nullptr, from);
-  if (strided) {
-    downsample(in, kernel, serial_executor(), coarse);
-    cuda::to_device(coarse, nullptr, to);
+  c.strided = rng.chance(0.4);
+  c.transposed = c.strided && rng.chance(0.5);
+  const auto size = static_cast<std::int32_t>(c.strided ? 2 : 2 * rng.integer(0, rng.chance(0.3) ? 3 : 1) + 1);
+  c.kernel.size = {size, size, size, 1};
+  if (c.strided) c.kernel.stride = {2, 2, 2, 1};
+  cuda::to_device(in, nullptr, c.in);
+  if (c.strided) {
+    downsample(in, c.kernel, serial_executor(), coarse);
+    cuda::to_device(coarse, nullptr, c.out);
   }
-  build_kernel_map(in, strided ? coarse : in, kernel, serial_executor(), c.expected);
-  const bool transposes = strided && rng.chance(0.5);
-  if (transposes) {
-    KernelMap transposed;
-    transpose_map(c.expected, serial_executor(), transposed);
-    c.expected = transposed;
-  }
-  for (cuda::DeviceMap* map : {&c.map, &c.alone}) {
-    cuda::DeviceMap down;
-    cuda::build_kernel_map(from, strided ? to : from, kernel, nullptr, transposes ? down : *map);
-    if (transposes) cuda::transpose_map(down, nullptr, *map);
-  }
+  KernelMap down;
+  build_kernel_map(in, c.strided ? coarse : in, c.kernel, serial_executor(), down);
+  c.expected = down;
+  if (c.transposed) transpose_map(down, serial_executor(), c.expected);
+  const cuda::MapRequest request = c.request(c.transposed ? c.down : c.alone);
+  cuda::build_kernel_map(*request.in, *request.out, request.kernel, nullptr, *request.map);
+  if (c.transposed) cuda::transpose_map(c.down, nullptr, c.alone);
   c.splits = static_cast<int>(rng.chance(0.3) ? rng.integer(1, 12)
                                               : cuda::default_splits(c.expected.out_rows, c.expected.volume));
 }
 
-TEST_F(CudaKernelMap, many_are_sorted_as_one_by_one) {
+void expect_same_sorted_form(const cuda::DeviceMap& a, const cuda::DeviceMap& b) {
+  const cuda::MapView found = a.by_mask(), expected = b.by_mask();
+  ASSERT_EQ(found.splits, expected.splits);
+  ASSERT_EQ(found.ld, expected.ld);
+  const std::int64_t cells = found.volume * found.ld, columns = found.splits * found.ld;
+  ASSERT_EQ(download(found.in_row, cells), download(expected.in_row, cells));
+  ASSERT_EQ(download(found.order, columns), download(expected.order, columns));
+  ASSERT_EQ(download(found.masks, columns / 32), download(expected.masks, columns / 32));
+}
+
+TEST_F(CudaKernelMap, many_are_built_and_sorted_as_one_by_one) {
   cuda::DeviceBuffer scratch;
   test::for_random_cases(40, [&](Rng& rng) {
     std::vector<MapCase> cases(static_cast<std::size_t>(rng.chance(0.2) ? rng.integer(20, 60) : rng.integer(0, 9)));
+    std::vector<cuda::MapRequest> requests;
+    std::vector<cuda::TransposeRequest> transposed;
     std::vector<cuda::DeviceMap*> maps;
     std::vector<int> splits;
     for (MapCase& c : cases) {
       make_map_case(rng, c);
+      requests.push_back(c.request(c.transposed ? c.down : c.map));
+      if (c.transposed) transposed.push_back({&c.down, &c.map});
       maps.push_back(&c.map);
       splits.push_back(c.splits);
       cuda::sort_map(c.alone, c.splits, nullptr);
     }
     for (int run = 0; run < 2; ++run) {
+      cuda::build_kernel_maps(requests, nullptr);
+      cuda::transpose_maps(transposed, nullptr);
       cuda::sort_maps(maps, splits, nullptr, scratch);
       for (const MapCase& c : cases) {
-        const cuda::MapView found = c.map.by_mask(), expected = c.alone.by_mask();
-        ASSERT_EQ(found.splits, expected.splits);
-        ASSERT_EQ(found.ld, expected.ld);
-        const std::int64_t cells = found.volume * found.ld, columns = found.splits * found.ld;
-        ASSERT_EQ(download(found.in_row, cells), download(expected.in_row, cells));
-        ASSERT_EQ(download(found.order, columns), download(expected.order, columns));
-        ASSERT_EQ(download(found.masks, columns / 32), download(expected.masks, columns / 32));
+        expect_equal(c.map, c.expected);
         expect_sorted(c.map, c.expected, c.splits);
+        expect_same_sorted_form(c.map, c.alone);
         if (testing::Test::HasFailure()) return;
-        for (const cuda::DeviceBuffer* buffer : {&c.map.sorted, &c.map.order, &c.map.masks}) test::poison(*buffer);
+        poison(c.map);
       }
       test::poison(scratch);
     }

@@ -51,6 +51,20 @@ struct DeviceMap {
   std::int64_t memory_bytes() const;
 };
 
+/// For building many maps with the launches of one: most maps take less time than their launches.
+struct MapRequest {
+  const Sites* in = nullptr;
+  const Sites* out = nullptr;
+  KernelShape kernel;
+  DeviceMap* map = nullptr;
+};
+void build_kernel_maps(std::span<const MapRequest> requests, Stream stream);
+struct TransposeRequest {
+  const DeviceMap* from = nullptr;  ///< none of the other requests' `to`
+  DeviceMap* to = nullptr;
+};
+void transpose_maps(std::span<const TransposeRequest> requests, Stream stream);
+
 /// As rarefy::build_kernel_map; sites' rows must be known to the host.
 void build_kernel_map(const Sites& in, const Sites& out, const KernelShape& kernel, Stream stream, DeviceMap& map);
 /// As rarefy::transpose_map.

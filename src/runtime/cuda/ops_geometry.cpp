@@ -1,4 +1,6 @@
 // Voxels, sites and maps on the GPU.
+#include <algorithm>
+
 #include "graph/box.h"
 #include "graph/infer.h"
 #include "runtime/cuda/ops.h"
@@ -75,11 +77,15 @@ void run_box(const DeviceArgs& args) {
 void run_kernel_map(const DeviceArgs& args) {
   const Sites& from = *args.space(args.node.inputs[0]).sites;
   const Sites& to = *args.space(args.node.inputs[1]).sites;
-  build_kernel_map(from, to, kernel_shape(args.node, from.dims), args.stream, args.map(args.node.outputs[0]));
+  args.scratch.maps.built.push_back({&from, &to, kernel_shape(args.node, from.dims), &args.map(args.node.outputs[0])});
 }
 
 void run_transpose_map(const DeviceArgs& args) {
-  cuda::transpose_map(args.map(args.node.inputs[0]), args.stream, args.map(args.node.outputs[0]));
+  std::vector<TransposeRequest>& pending = args.scratch.maps.transposed;
+  const DeviceMap& from = args.map(args.node.inputs[0]);
+  const bool chained = std::any_of(pending.begin(), pending.end(), [&](const auto& p) { return p.to == &from; });
+  if (chained) args.scratch.maps.make(args.stream);
+  pending.push_back({&from, &args.map(args.node.outputs[0])});
 }
 
 DevicePositions positions_of(const DeviceArgs& args) {
@@ -125,6 +131,17 @@ void run_interpolation(const DeviceArgs& args) {
 }
 
 }  // namespace
+
+void PendingMaps::make(Stream stream) {
+  build_kernel_maps(built, stream);
+  transpose_maps(transposed, stream);
+  clear();
+}
+
+void PendingMaps::clear() {
+  built.clear();
+  transposed.clear();
+}
 
 void add_geometry_ops(DeviceOps& ops) {
   ops["voxelize"] = {Phase::voxels, nullptr, run_voxelize};

@@ -54,12 +54,21 @@ struct DeviceValues {
   std::vector<Matrix2d> features;
 };
 
+/// Maps that steps asked for, until they are made together.
+struct PendingMaps {
+  std::vector<MapRequest> built;
+  std::vector<TransposeRequest> transposed;
+  void make(Stream stream);
+  void clear();
+};
+
 /// Working memory that one step uses at a time.
 struct DeviceScratch {
   DeviceBuffer workspace;     ///< of convolutions
   DeviceBuffer converted[3];  ///< inputs in the plan's type
   DeviceBuffer sorting;       ///< of kernel maps
   PinnedBuffer sizes;         ///< for reading rows
+  PendingMaps maps;
 };
 
 /// What a step sees.

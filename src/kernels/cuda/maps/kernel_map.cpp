@@ -10,7 +10,6 @@ namespace {
 
 using namespace geometry;
 
-constexpr std::int64_t kColumns = 128;
 std::int64_t columns_for(std::int64_t rows) { return (rows + kColumns - 1) / kColumns * kColumns; }
 
 std::int32_t* reserve_table(DeviceBuffer& buffer, std::int64_t rows, std::int64_t ld) {
@@ -42,6 +41,66 @@ void check_known(const Sites& sites, const char* which) {
                which);
 }
 
+/// Cuts maps into parts, and finds the rows of as many parts at once as a launch takes.
+class MapBuild {
+ public:
+  explicit MapBuild(Stream stream) : stream_(stream) {}
+
+  void add(const MapRequest& request) {
+    const Sites &in = *request.in, &out = *request.out;
+    const KernelShape& kernel = request.kernel;
+    check_known(in, "input");
+    check_known(out, "output");
+    check_kernel_map({in.dims, in.stride, in.rows}, {out.dims, out.stride, out.rows}, kernel);
+    DeviceMap& map = *request.map;
+    start(in.rows, out.rows, kernel.volume(), map);
+    counters_.counter[counters_.count++] = map.pairs.as<std::int64_t>();
+    if (counters_.count == Counters::kMost) clear_counters();
+    if (map.ld == 0) return;
+    const KeyLayout layout = key_layout(in.dims);
+    const int last = in.dims - 1;
+    MapPart part;
+    part.in_keys = in.key();
+    part.out_keys = out.key();
+    part.pairs = map.pairs.as<std::int64_t>();
+    part.ld = map.ld;
+    part.in_rows = static_cast<std::int32_t>(in.rows);
+    part.out_rows = static_cast<std::int32_t>(out.rows);
+    part.step = static_cast<std::uint64_t>(in.stride[last]);
+    // With a dilated last axis other sites may lie between those of a run, and listed offsets may be any: each offset
+    // is then a run of its own.
+    part.length = kernel.dilation[last] == 1 && kernel.offsets.empty() ? kernel.size[last] : 1;
+    for (int k = 0; k < map.volume; k += part.runs * part.length) {
+      part.in_row = map.in_row.as<std::int32_t>() + k * map.ld;
+      part.runs = std::min(MapPart::kMostRuns, (map.volume - k) / part.length);
+      for (int r = 0; r < part.runs; ++r) {
+        Extent offset = kernel.offset(k + r * part.length);
+        for (int a = 0; a < kernel.dims; ++a) offset[a] *= in.stride[a];
+        part.delta[r] = key_delta(layout, offset.data());
+      }
+      parts_.add(part, map.ld / kColumns);
+      if (parts_.full()) find();
+    }
+  }
+
+  /// Whatever was added is on its way afterwards.
+  void find() {
+    if (counters_.count > 0) clear_counters();
+    if (parts_.count > 0) find_rows(parts_, stream_);
+    parts_.clear();
+  }
+
+ private:
+  void clear_counters() {
+    geometry::clear_counters(counters_, stream_);
+    counters_.count = 0;
+  }
+
+  Stream stream_;
+  Counters counters_;
+  Batch<MapPart> parts_;
+};
+
 }  // namespace
 
 MapView DeviceMap::plain() const {
@@ -65,44 +124,50 @@ std::int64_t DeviceMap::memory_bytes() const {
          scratch.capacity();
 }
 
+void build_kernel_maps(std::span<const MapRequest> requests, Stream stream) {
+  MapBuild build(stream);
+  for (const MapRequest& request : requests) build.add(request);
+  build.find();
+}
+
 void build_kernel_map(const Sites& in, const Sites& out, const KernelShape& kernel, Stream stream, DeviceMap& map) {
-  check_known(in, "input");
-  check_known(out, "output");
-  check_kernel_map({in.dims, in.stride, in.rows}, {out.dims, out.stride, out.rows}, kernel);
-  const KeyLayout layout = key_layout(in.dims);
-  const int last = in.dims - 1;
-  start(in.rows, out.rows, kernel.volume(), map);
-  auto* in_row = map.in_row.as<std::int32_t>();
-  auto* pairs = map.pairs.as<std::int64_t>();
-  fill_bytes(pairs, 0, sizeof(std::int64_t), stream);
-  if (map.ld == 0) return;
-  const MapInput input{in.key(), static_cast<std::int32_t>(in.rows), out.key(), static_cast<std::int32_t>(out.rows),
-                       map.ld};
-  // With a dilated last axis other sites may lie between those of a run, and listed offsets may be any: each offset is
-  // then a run of its own.
-  Runs runs;
-  runs.length = kernel.dilation[last] == 1 && kernel.offsets.empty() ? kernel.size[last] : 1;
-  runs.step = static_cast<std::uint64_t>(in.stride[last]);
-  for (int k = 0; k < map.volume; k += runs.count * runs.length) {
-    runs.first_offset = k;
-    runs.count = std::min(Runs::kMost, (map.volume - k) / runs.length);
-    for (int r = 0; r < runs.count; ++r) {
-      Extent offset = kernel.offset(k + r * runs.length);
-      for (int a = 0; a < kernel.dims; ++a) offset[a] *= in.stride[a];
-      runs.delta[r] = key_delta(layout, offset.data());
-    }
-    find_rows(input, runs, stream, in_row, pairs);
+  const MapRequest request[] = {{&in, &out, kernel, &map}};
+  build_kernel_maps(request, stream);
+}
+
+void transpose_maps(std::span<const TransposeRequest> requests, Stream stream) {
+  Batch<Transposition> filled, scattered;
+  const auto run = [&] {
+    if (filled.count == 0) return;
+    fill_transposed(filled, stream);
+    scatter_rows(scattered, stream);
+    filled.clear();
+    scattered.clear();
+  };
+  for (const TransposeRequest& request : requests) {
+    const DeviceMap& from = *request.from;
+    DeviceMap& to = *request.to;
+    RAREFY_ASSERT(&from != &to);
+    start(from.out_rows, from.in_rows, from.volume, to);
+    Transposition t;
+    t.from = from.in_row.as<std::int32_t>();
+    t.to = to.in_row.as<std::int32_t>();
+    t.from_pairs = from.pairs.as<std::int64_t>();
+    t.to_pairs = to.pairs.as<std::int64_t>();
+    t.from_ld = from.ld;
+    t.to_ld = to.ld;
+    t.from_rows = static_cast<std::int32_t>(from.out_rows);
+    t.volume = from.volume;
+    filled.add(t, fill_blocks(t));
+    scattered.add(t, scatter_blocks(t));
+    if (filled.full()) run();
   }
+  run();
 }
 
 void transpose_map(const DeviceMap& map, Stream stream, DeviceMap& out) {
-  RAREFY_ASSERT(&map != &out);
-  start(map.out_rows, map.in_rows, map.volume, out);
-  copy_on_device(out.pairs.data(), map.pairs.data(), sizeof(std::int64_t), stream);
-  fill_bytes(out.in_row.data(), 0xFF, out.ld * out.volume * std::int64_t{sizeof(std::int32_t)}, stream);
-  if (map.out_rows == 0) return;
-  scatter_rows(map.in_row.as<std::int32_t>(), map.out_rows, map.ld, map.volume, out.ld, stream,
-               out.in_row.as<std::int32_t>());
+  const TransposeRequest request[] = {{&map, &out}};
+  transpose_maps(request, stream);
 }
 
 }  // namespace rarefy::cuda

@@ -26,16 +26,14 @@ class MaskSort {
   void add(MaskRange range) {
     constexpr std::uint64_t kKeys = std::uint64_t{1} << kMaskBits;
     const std::uint64_t keys = std::uint64_t{1} << range.count;
-    const bool fits = ranges_.count < MaskRanges::kMost && keys_ + keys <= kKeys &&
-                      entries_ + range.ld <= std::numeric_limits<std::int32_t>::max();
+    const bool fits =
+        !ranges_.full() && keys_ + keys <= kKeys && entries_ + range.ld <= std::numeric_limits<std::int32_t>::max();
     if (!fits) sort_all();
     range.first_key = static_cast<std::uint32_t>(keys_);
     range.first_entry = static_cast<std::int32_t>(entries_);
-    range.first_columns = ranges_.columns;
     keys_ += keys;
     entries_ += range.rows;
-    ranges_.columns += static_cast<std::int32_t>(range.ld / MaskRanges::kColumns);
-    ranges_.range[ranges_.count++] = range;
+    ranges_.add(range, range.ld / kColumns);
   }
 
   void sort_all() {
@@ -51,8 +49,7 @@ class MaskSort {
     make_masks(ranges_, stream_, keys, index);
     sort(keys, index, entries_, bits, slices.at<std::byte>(temp), stream_, sorted, order);
     apply_order(ranges_, sorted, order, stream_);
-    ranges_.count = 0;
-    ranges_.columns = 0;
+    ranges_.clear();
     keys_ = 0;
     entries_ = 0;
   }
@@ -60,7 +57,7 @@ class MaskSort {
  private:
   Stream stream_;
   DeviceBuffer& scratch_;
-  MaskRanges ranges_;
+  Batch<MaskRange> ranges_;
   std::uint64_t keys_ = 0;  ///< of all ranges
   std::int64_t entries_ = 0;
 };

@@ -1,36 +1,22 @@
 #include "kernels/cuda/error.h"
+#include "kernels/cuda/maps/batch_block.h"
 #include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
 
-constexpr int kThreads = MaskRanges::kColumns;  // divides ld: warps are whole
-static_assert(sizeof(MaskRanges) <= 4096);
+constexpr int kThreads = kColumns;  // divides ld: warps are whole
 
 __device__ std::uint32_t low_bits(int count) { return count >= 32 ? ~0U : (1U << count) - 1; }
 
-/// The range that the block belongs to.
-__device__ const MaskRange& range_of_block(const MaskRanges& ranges) {
-  const auto block = static_cast<std::int32_t>(blockIdx.x);
-  int low = 0, high = ranges.count;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (ranges.range[middle].first_columns <= block)
-      low = middle;
-    else
-      high = middle;
-  }
-  return ranges.range[low];
-}
-
 /// The column of the range that the thread works on.
 __device__ std::int64_t column_in(const MaskRange& range) {
-  return (static_cast<std::int64_t>(blockIdx.x) - range.first_columns) * kThreads + threadIdx.x;
+  return (static_cast<std::int64_t>(blockIdx.x) - range.first_block) * kThreads + threadIdx.x;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    make_masks_kernel(const __grid_constant__ MaskRanges ranges, std::uint32_t* keys, std::int32_t* index) {
-  const MaskRange& range = range_of_block(ranges);
+    make_masks_kernel(const __grid_constant__ Batch<MaskRange> ranges, std::uint32_t* keys, std::int32_t* index) {
+  const MaskRange& range = part_of_block(ranges);
   const std::int64_t row = column_in(range);
   if (row >= range.rows) return;
   const std::int32_t* __restrict__ entry = range.in_row + row;
@@ -42,9 +28,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    apply_order_kernel(const __grid_constant__ MaskRanges ranges, const std::uint32_t* __restrict__ keys,
+    apply_order_kernel(const __grid_constant__ Batch<MaskRange> ranges, const std::uint32_t* __restrict__ keys,
                        const std::int32_t* __restrict__ index) {
-  const MaskRange& range = range_of_block(ranges);
+  const MaskRange& range = part_of_block(ranges);
   const std::int64_t column = column_in(range);
   std::int32_t row = -1;
   std::uint32_t mask = 0;
@@ -63,13 +49,13 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void make_masks(const MaskRanges& ranges, Stream stream, std::uint32_t* keys, std::int32_t* index) {
-  make_masks_kernel<<<blocks_for(ranges.columns, 1), kThreads, 0, stream>>>(ranges, keys, index);
+void make_masks(const Batch<MaskRange>& ranges, Stream stream, std::uint32_t* keys, std::int32_t* index) {
+  make_masks_kernel<<<static_cast<unsigned>(ranges.blocks), kThreads, 0, stream>>>(ranges, keys, index);
   check_launch("making the masks of kernel maps");
 }
 
-void apply_order(const MaskRanges& ranges, const std::uint32_t* keys, const std::int32_t* index, Stream stream) {
-  apply_order_kernel<<<blocks_for(ranges.columns, 1), kThreads, 0, stream>>>(ranges, keys, index);
+void apply_order(const Batch<MaskRange>& ranges, const std::uint32_t* keys, const std::int32_t* index, Stream stream) {
+  apply_order_kernel<<<static_cast<unsigned>(ranges.blocks), kThreads, 0, stream>>>(ranges, keys, index);
   check_launch("sorting kernel maps");
 }
 
