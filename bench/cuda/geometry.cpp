@@ -16,6 +16,38 @@ KernelShape kernel_of(std::int32_t size, std::int32_t stride) {
   return kernel;
 }
 
+/// The levels of CenterPoint: sites on a grid from 0, padded kernels, rows read before each level.
+void bench_padded(Matrix<const float> points, const Options& options, cuda::Stream stream, Json& json, Json& ms) {
+  VoxelizeOptions grid;
+  grid.voxel_size = {0.075f, 0.075f, 0.2f, 1.0f};
+  grid.origin = grid.crop_min = {-54.0f, -54.0f, -5.0f, 0.0f};
+  grid.crop_max = {54.0f, 54.0f, 3.0f, 1.0f};
+  const std::vector<std::int64_t> begin{0, points.rows};
+  cuda::PointVoxels voxels;
+  cuda::voxelize(points, begin, grid, stream, voxels);
+  cuda::PinnedBuffer pinned;
+  std::vector<cuda::Sites> levels(3);
+  const auto level = [&](std::size_t l) { return l == 0 ? &voxels.sites : &levels[l - 1]; };
+  cuda::Sites* const finest[] = {level(0)};
+  cuda::read_rows(finest, pinned, stream);
+  ms["downsample_padded"] = device_ms(
+      [&] {
+        Extent cells{1440, 1440, 41, 0};
+        for (std::size_t l = 1; l <= levels.size(); ++l) {
+          KernelShape kernel = kernel_of(3, 2);
+          kernel.rule = CoordinateRule::padded;
+          kernel.padding = {1, 1, l == levels.size() ? 0 : 1, 0};
+          for (std::size_t a = 0; a < 3; ++a)
+            kernel.cells[a] = cells[a] = (cells[a] + 2 * kernel.padding[a] - 3) / 2 + 1;
+          cuda::downsample(*level(l - 1), kernel, stream, *level(l));
+          cuda::Sites* const made[] = {level(l)};
+          cuda::read_rows(made, pinned, stream);
+        }
+      },
+      options.repetitions, stream);
+  for (std::size_t l = 0; l <= levels.size(); ++l) json["padded_rows"].push_back(level(l)->rows);
+}
+
 }  // namespace
 
 Json bench_geometry(const Options& options, const std::string& path) {
@@ -67,6 +99,26 @@ Json bench_geometry(const Options& options, const std::string& path) {
     for (auto* maps : {&down, &up})
       for (auto& map : *maps) cuda::sort_map(map, 1, stream);
   });
+  // As a network does it: all maps at once, with the splits that are fastest.
+  std::vector<cuda::MapRequest> built;
+  std::vector<cuda::TransposeRequest> transposed;
+  std::vector<cuda::DeviceMap*> maps;
+  std::vector<int> splits;
+  for (int l = 0; l < kLevels; ++l) built.push_back({&sites(l), &sites(l), kernel_of(3, 1), &same[at(l)]});
+  for (int l = 0; l + 1 < kLevels; ++l) built.push_back({&sites(l), &sites(l + 1), kernel_of(2, 2), &down[at(l)]});
+  for (int l = 0; l + 1 < kLevels; ++l) transposed.push_back({&down[at(l)], &up[at(l)]});
+  for (auto* group : {&same, &down, &up})
+    for (auto& map : *group) {
+      maps.push_back(&map);
+      splits.push_back(cuda::default_splits(map.out_rows, map.volume));
+    }
+  cuda::DeviceBuffer scratch;
+  ms["build_together"] = time([&] {
+    cuda::build_kernel_maps(built, stream);
+    cuda::transpose_maps(transposed, stream);
+  });
+  ms["sort_together"] = time([&] { cuda::sort_maps(maps, splits, stream, scratch); });
+  bench_padded(matrix, options, stream, json, ms);
   json["ms"] = std::move(ms);
   return json;
 }

@@ -242,6 +242,21 @@ TEST_F(CudaKernelMap, many_are_built_and_sorted_as_one_by_one) {
   });
 }
 
+TEST_F(CudaKernelMap, numbers_are_gathered) {
+  for (const std::int64_t count : {0, 1, 300, 600}) {
+    std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+    std::iota(values.begin(), values.end(), std::int64_t{1} << 40);
+    const DeviceArray<std::int64_t> device(values);
+    std::vector<std::int64_t*> numbers;
+    for (std::int64_t i = 0; i < count; ++i) numbers.push_back(device.data() + i);
+    cuda::PinnedBuffer pinned;
+    auto* host = pinned.reserve_for<std::int64_t>(count + 1);
+    cuda::gather_numbers(numbers, nullptr, host);
+    cuda::synchronize(nullptr);
+    EXPECT_EQ(std::vector<std::int64_t>(host, host + count), values);
+  }
+}
+
 TEST_F(CudaKernelMap, splits_hold_all_offsets) {
   EXPECT_EQ(cuda::default_splits(1'000'000, 27), 1);
   EXPECT_EQ(cuda::default_splits(50'000, 27), 2);

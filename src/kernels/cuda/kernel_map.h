@@ -77,6 +77,10 @@ void sort_maps(std::span<DeviceMap* const> maps, std::span<const int> splits, St
 /// The number of splits that is fastest, by measurement, enough for 32 offsets each.
 int default_splits(std::int64_t out_rows, std::int64_t volume);
 
+/// Copies numbers of 8 bytes (such as the pairs of maps) from anywhere on the device to page-locked memory by one
+/// launch. Does not wait.
+void gather_numbers(std::span<std::int64_t* const> numbers, Stream stream, std::int64_t* host);
+
 /// For rarefy::locate and make_interpolation: positions are sites (point positions: float32 [P, >= dims], divided by
 /// voxel_size).
 struct DevicePositions {

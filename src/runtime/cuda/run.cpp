@@ -71,6 +71,7 @@ class Run final : public DeviceRun {
   void run_step(std::size_t index, bool timed, StepProfile& profile);
   void read_sizes();
   void sort_maps();
+  void read_counts();
   void place(const Step& step);
   void count(const BoundInputs& inputs, const RunOptions& options, RunStatistics& s,
              std::vector<StepProfile>& profile) const;
@@ -85,6 +86,7 @@ class Run final : public DeviceRun {
   std::vector<std::vector<std::int32_t>> coords_;
   DeviceBuffer converted_output_;
   PinnedBuffer counts_;
+  std::vector<std::int64_t*> counters_;
   std::vector<Sites*> made_sites_;
   std::vector<DeviceMap*> sorted_maps_;
   std::vector<int> splits_;
@@ -216,6 +218,18 @@ void Run::sort_maps() {
   cuda::sort_maps(sorted_maps_, splits_, stream_.get(), scratch_.sorting);
 }
 
+/// Queues copies of what `count` reads, in its order.
+void Run::read_counts() {
+  counters_.clear();
+  for (std::size_t v = 0; v < graph().values().size(); ++v) {
+    if (values_.maps[v]) counters_.push_back(values_.maps[v]->pairs.as<std::int64_t>());
+    if (values_.indices[v] && graph().producer(static_cast<ValueId>(v)).op == "voxelize")
+      counters_.push_back(values_.indices[v]->voxels.counters.as<std::int64_t>());  // two of 4 bytes
+  }
+  gather_numbers(counters_, stream_.get(),
+                 counts_.reserve_for<std::int64_t>(static_cast<std::int64_t>(counters_.size())));
+}
+
 void Run::count(const BoundInputs& inputs, const RunOptions& options, RunStatistics& s,
                 std::vector<StepProfile>& profile) const {
   s = {};
@@ -266,12 +280,7 @@ void Run::run(const BoundInputs& inputs, const RunOptions& options, RunStatistic
   maps_end_.record(stream_.get());
   run_phase(Phase::network, options, profile);
   end_.record(stream_.get());
-  auto* counts = counts_.reserve_for<std::int64_t>(static_cast<std::int64_t>(graph().values().size()));
-  for (std::size_t v = 0; v < graph().values().size(); ++v) {
-    if (values_.maps[v]) copy_to_host(counts++, values_.maps[v]->pairs.data(), 8, stream_.get());
-    if (values_.indices[v] && graph().producer(static_cast<ValueId>(v)).op == "voxelize")
-      copy_to_host(counts++, values_.indices[v]->voxels.counters.data(), 8, stream_.get());
-  }
+  read_counts();
   synchronize(stream_.get());
   count(inputs, options, statistics, profile);
   statistics.voxelize_ms = voxels_end_.ms_since(begin_);

@@ -170,4 +170,14 @@ void transpose_map(const DeviceMap& map, Stream stream, DeviceMap& out) {
   transpose_maps(request, stream);
 }
 
+void gather_numbers(std::span<std::int64_t* const> numbers, Stream stream, std::int64_t* host) {
+  for (std::size_t first = 0; first < numbers.size(); first += Counters::kMost) {
+    const auto part = numbers.subspan(first, std::min<std::size_t>(Counters::kMost, numbers.size() - first));
+    Counters counters;
+    counters.count = static_cast<int>(part.size());
+    std::copy(part.begin(), part.end(), counters.counter);
+    gather_counters(counters, stream, host + first);
+  }
+}
+
 }  // namespace rarefy::cuda

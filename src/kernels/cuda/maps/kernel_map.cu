@@ -63,6 +63,11 @@ __global__ void __launch_bounds__(Counters::kMost) clear_counters_kernel(const _
   if (static_cast<int>(threadIdx.x) < counters.count) *counters.counter[threadIdx.x] = 0;
 }
 
+__global__ void __launch_bounds__(Counters::kMost)
+    gather_counters_kernel(const __grid_constant__ Counters counters, std::int64_t* host) {
+  if (static_cast<int>(threadIdx.x) < counters.count) host[threadIdx.x] = *counters.counter[threadIdx.x];
+}
+
 constexpr int kFilled = 4;  ///< entries that a thread fills: one wide store
 
 __global__ void __launch_bounds__(kThreads) fill_transposed_kernel(const __grid_constant__ Batch<Transposition> parts) {
@@ -92,6 +97,11 @@ void find_rows(const Batch<MapPart>& parts, Stream stream) {
 void clear_counters(const Counters& counters, Stream stream) {
   clear_counters_kernel<<<1, Counters::kMost, 0, stream>>>(counters);
   check_launch("clearing the counters of kernel maps");
+}
+
+void gather_counters(const Counters& counters, Stream stream, std::int64_t* host) {
+  gather_counters_kernel<<<1, Counters::kMost, 0, stream>>>(counters, host);
+  check_launch("reading the counters of kernel maps");
 }
 
 std::int64_t fill_blocks(const Transposition& t) { return blocks_for(t.volume * t.to_ld, kFilled * kThreads); }

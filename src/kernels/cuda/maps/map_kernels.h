@@ -29,13 +29,15 @@ struct MapPart {
 /// One block per kColumns columns.
 void find_rows(const Batch<MapPart>& parts, Stream stream);
 
-/// Counters that are set to 0.
+/// Numbers all over the device's memory.
 struct Counters {
   static constexpr int kMost = 256;
   int count = 0;
   std::int64_t* counter[kMost];
 };
 void clear_counters(const Counters& counters, Stream stream);
+/// host: page-locked memory
+void gather_counters(const Counters& counters, Stream stream, std::int64_t* host);
 
 /// to[k, from[k, o]] = o, -1 elsewhere, and the number of pairs.
 struct Transposition {
