@@ -120,7 +120,12 @@ void run_interpolation(const DeviceArgs& args) {
 
 }  // namespace
 
-int splits_of(const DeviceMap& map) { return std::max(1, (map.volume + 31) / 32); }
+// Measured on an H200 with the layers of MinkUNet 1.0x: more ranges waste fewer products and cost a pass over the sums.
+int splits_of(const DeviceMap& map) {
+  const int fewest = std::max(1, (map.volume + 31) / 32);
+  if (map.volume <= 8) return fewest;
+  return std::max(fewest, map.out_rows > 75000 ? 1 : map.out_rows > 20000 ? 2 : 3);
+}
 
 void add_geometry_ops(DeviceOps& ops) {
   ops["voxelize"] = {Phase::voxels, nullptr, run_voxelize};
