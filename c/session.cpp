@@ -140,11 +140,23 @@ namespace rc = rarefy::c;
 extern "C" {
 
 rarefy_status rarefy_session_open(const rarefy_model* model, int32_t threads, rarefy_session** session) {
+  return rarefy_session_open_on(model, threads, "cpu", nullptr, session);
+}
+
+rarefy_status rarefy_session_open_on(const rarefy_model* model, int32_t threads, const char* device,
+                                     const char* precision, rarefy_session** session) {
   return rc::guarded([&] {
     rc::require(session, "rarefy_session_open", "session");
     *session = nullptr;
     rc::require(model, "rarefy_session_open", "model");
-    const auto plan = rarefy::Plan::compile(model->model);
+    rc::require(device, "rarefy_session_open_on", "device");
+    const std::string_view where = device;
+    RAREFY_CHECK(where == "cpu" || where == "cuda", rarefy::UsageError, "device is '{}', expected 'cpu' or 'cuda'",
+                 where);
+    rarefy::PlanOptions options;
+    if (where == "cuda") options.device = rarefy::Device::cuda;
+    if (precision != nullptr) options.precision = rarefy::precision_named(precision);
+    const auto plan = rarefy::Plan::compile(model->model, options);
     const rarefy::Graph& graph = plan->model().graph();
     auto made = std::make_unique<rarefy_session>(
         rarefy_session{plan, threads, rc::make_context(plan, threads, 0), {}, {}, nullptr});

@@ -3,7 +3,7 @@
 add_library(rarefy_options INTERFACE)
 target_compile_options(rarefy_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter;-Wno-missing-field-initializers>
-  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall;-Wno-deprecated-gpu-targets;--expt-relaxed-constexpr>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall;-Wno-deprecated-gpu-targets;--expt-relaxed-constexpr;--extended-lambda;-diag-suppress=554>)
 if(RAREFY_WERROR)
   target_compile_options(rarefy_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()

@@ -25,7 +25,8 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string builder, model, scan, tuning, format = "auto";
+  std::string builder, model, scan, format = "auto";
+  PlanChoice plan;
   double width = 1.0, voxel = 0.05;
   std::vector<std::string> settings;
   int threads = 0, repetitions = 0;
@@ -47,12 +48,13 @@ Json measure(const Options& o, const std::string& warning) {
   const Scan scan = load_scan(o.scan, {.format = o.format, .strict = false});
   const Model model =
       o.builder.empty() ? Model::load(find_model(o.model)) : build_model(o.builder, o.width, o.voxel, 19, o.settings);
-  Session session(model, {.threads = threads, .plan = plan_with_tuning(o.tuning)});
+  Session session(model, {.threads = threads, .plan = plan_of(o.plan)});
   const std::vector<float> points = interleaved(scan);
   const PointView view = view_of(points);
   auto start = Clock::now();
   session.run({{"points", view}}, {.stop = interrupt_token()});
   const double first_ms = ms_since(start);
+  const bool on_gpu = o.plan.device != "cpu";
   Times times;
   Peak peak;
   std::vector<double> cpu_times;
@@ -63,12 +65,13 @@ Json measure(const Options& o, const std::string& warning) {
     cpu_times.push_back(thread_ms() - cpu_start);
     times.add(session.statistics());
     spent += times.total.back();
-    peak.measure_again();
+    if (!on_gpu) peak.measure_again();
     if (o.repetitions == 0 && times.total.size() >= 5 && spent > 4000) break;
   }
   const RunStatistics& s = session.statistics();
   const double total = median(times.total), gflops = total > 0 ? 2e-6 * static_cast<double>(s.macs) / total : 0;
-  Json json = {{"cpu", cpu::model_name()}, {"isa", cpu::name(cpu::allowed_isa())}, {"threads", threads}};
+  Json json = machine_json(o.plan);
+  json["threads"] = threads;
   json["model"] = o.builder.empty() ? find_model(o.model) : o.builder;
   if (!o.builder.empty()) json["width"] = o.width;
   json["parameters"] = model.graph().parameters();
@@ -82,14 +85,19 @@ Json measure(const Options& o, const std::string& warning) {
                 {"first", first_ms}};
   json["repetitions"] = times.total.size();
   json["gflops"] = gflops;
-  json["peak_gflops"] = {{"fp32", peak.gflops()}};
-  json["of_peak"] = gflops / (peak.gflops() * threads);
-  if (threads == 1) {
+  if (on_gpu) {
+    json["memory_mb"] = 1e-6 * static_cast<double>(session.context().memory_bytes());
+  } else {
+    json["peak_gflops"] = {{"fp32", peak.gflops()}};
+    json["of_peak"] = gflops / (peak.gflops() * threads);
+  }
+  if (threads == 1 && !on_gpu) {
     json["ms"]["cpu"] = median(cpu_times);
     json["of_peak_cpu"] = 2e-6 * static_cast<double>(s.macs) / std::max(median(cpu_times), 1e-9) / peak.gflops();
   }
   json["peak_memory_mb"] = peak_memory_mb();
   json["busy"] = !warning.empty();
+  if (o.profile && on_gpu) session.run({{"points", view}}, {.stop = interrupt_token(), .time_steps = true});
   if (o.profile) json["profile"] = profile_json(session.profile());
   return json;
 }
@@ -103,10 +111,14 @@ void print_text(const Json& j) {
       "{:.1f} ms in total: voxelize {:.1f}, maps {:.1f}, network {:.1f} (medians of {} runs; the first took {:.1f})\n",
       ms["total"].get<double>(), ms["voxelize"].get<double>(), ms["maps"].get<double>(), ms["network"].get<double>(),
       j["repetitions"].get<int>(), ms["first"].get<double>());
-  print("{:.1f} GFLOP/s, {:.1f} % of {} x {:.0f} GFLOP/s{}; at most {:.0f} MB\n", j["gflops"].get<double>(),
-        100 * j["of_peak"].get<double>(), j["threads"].get<int>(), j["peak_gflops"]["fp32"].get<double>(),
-        j.contains("of_peak_cpu") ? fmt::format(" ({:.1f} % by CPU time)", 100 * j["of_peak_cpu"].get<double>()) : "",
-        j["peak_memory_mb"].get<double>());
+  if (j.contains("gpu"))
+    print("{:.1f} TFLOP/s on {} in {}; {:.0f} MB there\n", j["gflops"].get<double>() / 1000,
+          j["gpu"].get<std::string>(), j["precision"].get<std::string>(), j["memory_mb"].get<double>());
+  else
+    print("{:.1f} GFLOP/s, {:.1f} % of {} x {:.0f} GFLOP/s{}; at most {:.0f} MB\n", j["gflops"].get<double>(),
+          100 * j["of_peak"].get<double>(), j["threads"].get<int>(), j["peak_gflops"]["fp32"].get<double>(),
+          j.contains("of_peak_cpu") ? fmt::format(" ({:.1f} % by CPU time)", 100 * j["of_peak_cpu"].get<double>()) : "",
+          j["peak_memory_mb"].get<double>());
   if (!j.contains("profile")) return;
   for (const auto& s : j["profile"]) {
     const double time = s["ms"].get<double>();
@@ -149,7 +161,7 @@ void declare_model(CLI::App& command) {
   command.add_flag("--profile", o->profile, "Time of every step of the last run");
   add_json(command, o->json);
   add_threads(command, o->threads);
-  add_tuning(command, o->tuning);
+  add_plan(command, o->plan);
   command.callback([o] { bench_model(*o); });
 }
 

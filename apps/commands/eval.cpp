@@ -21,7 +21,8 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> data;
-  std::string model, set = "auto", sequences, baseline, tuning;
+  std::string model, set = "auto", sequences, baseline;
+  PlanChoice plan;
   std::int64_t every = 1;
   bool json = false, confusion = false, scans = false;
   int threads = 0;
@@ -196,7 +197,7 @@ void print_text(const Options& o, const Json& j) {
 }
 
 void evaluate(const Options& o) {
-  Segmenter segmenter(find_model(o.model), threads_or_all(o.threads), o.tuning);
+  Segmenter segmenter(find_model(o.model), threads_or_all(o.threads), o.plan);
   std::optional<TrivialBaseline> baseline;
   if (!o.baseline.empty()) baseline = TrivialBaseline::load(o.baseline);
   const Tally tally = score_all(o, segmenter, baseline ? &*baseline : nullptr);
@@ -232,7 +233,7 @@ void eval(CLI::App& command) {
   command.add_flag("--scans", o->scans, "Also score each scan alone");
   add_json(command, o->json);
   add_threads(command, o->threads);
-  add_tuning(command, o->tuning);
+  add_plan(command, o->plan);
   command.callback([o] { evaluate(*o); });
 }
 

@@ -25,7 +25,8 @@ namespace {
 
 struct Options {
   std::vector<std::string> scans;
-  std::string model, out, labels_out, report, tuning, format = "auto";
+  std::string model, out, labels_out, report, format = "auto";
+  PlanChoice plan;
   bool json = false, strict = false;
   int threads = 0;
   int repeat = 1;
@@ -183,13 +184,14 @@ class Job {
 
 void segment_all(const Options& options) {
   const auto entries = find_scans(options.scans, options.format);
-  Segmenter segmenter(find_model(options.model), threads_or_all(options.threads), options.tuning);
+  Segmenter segmenter(find_model(options.model), threads_or_all(options.threads), options.plan);
   const bool many = entries.size() > 1;
   OutputPlace ply(options.out, many, ".ply"), label(options.labels_out, many, ".label"),
       page(options.report, many, ".html");
-  nlohmann::ordered_json result = {{"version", build_info().version}, {"model", segmenter.path()},
-                                   {"cpu", cpu::model_name()},        {"isa", cpu::name(cpu::allowed_isa())},
-                                   {"threads", segmenter.threads()},  {"scans", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json result = {{"version", build_info().version}, {"model", segmenter.path()}};
+  result.update(machine_json(options.plan));
+  result["threads"] = segmenter.threads();
+  result["scans"] = nlohmann::ordered_json::array();
   std::int64_t failed = 0;
   {
     ProgressLine progress("scans", static_cast<std::int64_t>(entries.size()));
@@ -241,7 +243,7 @@ void segment(CLI::App& command) {
   command.add_option("--report", o->report, "HTML page with 3-D view and figures; a folder for several scans");
   add_json(command, o->json);
   add_threads(command, o->threads);
-  add_tuning(command, o->tuning);
+  add_plan(command, o->plan);
   command.add_option("--format", o->format,
                      "Scan format, when the extension does not tell (kitti, nuscenes, npy, npz, ply, pcd)");
   command.add_flag("--strict", o->strict, "Points that are NaN, infinite or out of range are an error, not a note");

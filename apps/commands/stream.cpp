@@ -28,7 +28,8 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> scans;
-  std::string model, builder, out, report, tuning, format = "auto";
+  std::string model, builder, out, report, format = "auto";
+  PlanChoice plan;
   double width = 1.0, voxel = 0.05;
   double rate = 10;
   double deadline_ms = 0;
@@ -61,7 +62,7 @@ class Player {
   void play() {
     const int threads = threads_or_all(o_.threads);
     LabellerOptions labelling{.threads = threads, .format = o_.format, .strict = o_.strict, .stop = interrupt_token()};
-    labelling.plan = plan_with_tuning(o_.tuning);
+    labelling.plan = plan_of(o_.plan);
     labelling.memory_limit = std::llround(1e6 * o_.memory_mb);
     Labeller labeller(model_, entries_, labelling);
     need_ = labeller.check_memory();
@@ -193,6 +194,7 @@ class Player {
     const double done = static_cast<double>(std::max<std::int64_t>(1, f.done()));
     Json json = {{"version", build_info().version},
                  {"model", model_name()},
+                 {"machine", machine_json(o_.plan)},
                  {"cpu", cpu::model_name()},
                  {"isa", cpu::name(cpu::allowed_isa())},
                  {"threads", threads},
@@ -274,7 +276,8 @@ void declare_options(CLI::App& command, Options& o) {
   command.add_option("--frames", o.frames, "End after so many arrivals")->check(CLI::PositiveNumber);
   command.add_option("--model", o.model, "Model file (default: $RAREFY_MODEL, else the shipped street.safetensors)");
   std::string builders;
-  for (const models::ModelDef& def : models::all()) builders += (builders.empty() ? "" : ", ") + def.name;
+  for (const models::ModelDef& def : models::all())
+    if (def.labels_points) builders += (builders.empty() ? "" : ", ") + def.name;
   command.add_option("--builder", o.builder, "A published network with random weights instead: " + builders);
   command.add_option("--width", o.width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--voxel", o.voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
@@ -288,7 +291,7 @@ void declare_options(CLI::App& command, Options& o) {
   command.add_flag("--strict", o.strict, "A scan with points that are NaN, infinite or out of range fails");
   add_json(command, o.json);
   add_threads(command, o.threads);
-  add_tuning(command, o.tuning);
+  add_plan(command, o.plan);
 }
 
 }  // namespace

@@ -17,8 +17,15 @@ void add_format(CLI::App& command, std::string& format) {
   command.add_option("--format", format, "Format of the scan, when its extension does not tell");
 }
 
-void add_tuning(CLI::App& command, std::string& file) {
-  command.add_option("--tuning", file, "File of `rarefy tune` for this model and CPU (default: a cost model chooses)");
+void add_plan(CLI::App& command, PlanChoice& choice) {
+  command.add_option("--device", choice.device, "Where the model runs: cpu (default), or cuda: the first GPU")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->option_text("cpu|cuda");
+  command.add_option("--precision", choice.precision, "What a GPU computes with: fp16 (default), bf16, tf32 or fp32")
+      ->check(CLI::IsMember({"fp16", "bf16", "tf32", "fp32"}))
+      ->option_text("NAME");
+  command.add_option("--tuning", choice.tuning,
+                     "File of `rarefy tune` for this model and CPU (default: a cost model chooses)");
 }
 
 void add_json(CLI::App& command, bool& json) {

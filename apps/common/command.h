@@ -24,8 +24,12 @@ void set_examples(CLI::App& command, const std::string& examples);
 void add_threads(CLI::App& command, int& threads);
 /// The option --format of a single scan.
 void add_format(CLI::App& command, std::string& format);
-/// The option --tuning: a file of `rarefy tune`.
-void add_tuning(CLI::App& command, std::string& file);
+/// Where and how a model runs, as typed; plan_of (segmenter.h) makes a plan's options of it.
+struct PlanChoice {
+  std::string tuning, device = "cpu", precision;
+};
+/// The options --device, --precision and --tuning.
+void add_plan(CLI::App& command, PlanChoice& choice);
 /// The option --json.
 void add_json(CLI::App& command, bool& json);
 /// Number of threads meant by 0.

@@ -30,7 +30,8 @@ Model build_model(const std::string& builder, double width, double voxel_size, s
   models::ModelOptions options;
   options.width = width;
   options.classes = classes;
-  options.pipeline = models::semantic_kitti_pipeline(voxel_size);
+  const models::ModelDef& def = models::at(builder);
+  options.pipeline = def.pipeline != nullptr ? def.pipeline() : models::semantic_kitti_pipeline(voxel_size);
   models::add_settings(settings, options);
   Graph graph = models::build(builder, options);
   Weights weights = initial_weights(graph, 1);

@@ -12,7 +12,8 @@ namespace rarefy::cli {
 /// @throws IoError listing where it looked
 std::string find_model(const std::string& given);
 
-/// A builder's network with fresh weights (of a fixed seed) for the 19 classes of SemanticKITTI.
+/// A builder's network with fresh weights (of a fixed seed) for the 19 classes of SemanticKITTI, or with the pipeline
+/// that it was published with (ModelDef::pipeline; `voxel_size` is not looked at then).
 /// @param settings  of the builder, as NAME=NUMBER
 /// @throws UsageError naming the known builders, or settings
 Model build_model(const std::string& builder, double width, double voxel_size, std::int64_t classes = 19,

@@ -1,6 +1,9 @@
 #include "common/segmenter.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/check.h"
+#include "base/cpu.h"
 #include "common/interrupt.h"
 
 namespace rarefy::cli {
@@ -38,17 +41,31 @@ PointView view_of(const Scan& scan, const std::vector<float>& rows) {
           .fields = {.x = 0, .y = 4, .z = 8, .intensity = 12}};
 }
 
-PlanOptions plan_with_tuning(const std::string& file) {
+PlanOptions plan_of(const PlanChoice& choice) {
   PlanOptions plan;
-  if (!file.empty()) plan.tuning = std::make_shared<Tuning>(Tuning::load(file));
+  if (!choice.tuning.empty()) plan.tuning = std::make_shared<Tuning>(Tuning::load(choice.tuning));
+  if (choice.device == "cuda") plan.device = Device::cuda;
+  if (!choice.precision.empty()) plan.precision = precision_named(choice.precision);
   return plan;
 }
 
-Segmenter::Segmenter(const std::string& model_path, int threads, const std::string& tuning)
+nlohmann::ordered_json machine_json(const PlanChoice& choice) {
+  nlohmann::ordered_json json = {{"cpu", cpu::model_name()}};
+  if (choice.device == "cpu") {
+    json["isa"] = cpu::name(cpu::allowed_isa());
+    return json;
+  }
+  const std::vector<GpuInfo> found = gpus();
+  json["gpu"] = found.empty() ? "" : found.front().name;
+  json["precision"] = choice.precision.empty() ? "fp16" : choice.precision;
+  return json;
+}
+
+Segmenter::Segmenter(const std::string& model_path, int threads, const PlanChoice& plan)
     : path_(model_path),
       model_(load_segmenter(model_path)),
       threads_(threads),
-      session_(model_, {.threads = threads, .plan = plan_with_tuning(tuning)}) {}
+      session_(model_, {.threads = threads, .plan = plan_of(plan)}) {}
 
 std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict) {
   interleave(scan, points_);

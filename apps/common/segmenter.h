@@ -1,9 +1,11 @@
 #pragma once
 /// A loaded model that labels scans.
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "common/command.h"
 #include "data/labels.h"
 #include "data/scan.h"
 #include "rarefy/model.h"
@@ -20,15 +22,15 @@ void interleave(const Scan& scan, std::vector<float>& rows);
 /// The scan as input of a model; `rows` is what interleave() made of it. Both must outlive the view.
 PointView view_of(const Scan& scan, const std::vector<float>& rows);
 
-/// How a model is compiled with a tuning file; empty: the cost model chooses.
-/// @throws IoError, InputError
-PlanOptions plan_with_tuning(const std::string& file);
+/// How a model is compiled. @throws IoError and InputError for the tuning file
+PlanOptions plan_of(const PlanChoice& choice);
+/// The processor that a plan runs on, for records: the CPU's name, or the GPU's and the precision.
+nlohmann::ordered_json machine_json(const PlanChoice& choice);
 
 class Segmenter {
  public:
   /// @throws IoError, InputError, and UnsupportedError when the model does not label points
-  /// @param tuning  file of `rarefy tune`, or empty
-  Segmenter(const std::string& model_path, int threads, const std::string& tuning = {});
+  Segmenter(const std::string& model_path, int threads, const PlanChoice& plan = {});
 
   /// Class index per point, 255 where there is none; valid until the next call.
   /// @throws InputError when strict and a point is not finite or outside; Cancelled

@@ -53,10 +53,11 @@ MemoryNeed Labeller::check_memory() {
   frame.entry = largest_of(entries_);
   frame.geometry = 0;
   read(frame);
-  prepare(frame);
-  Geometry& geometry = geometries_.front();
   MemoryNeed need;
   need.scans = kMostFrames * kBytesPerPoint * frame.scan.size();
+  if (options_.plan.device == Device::cuda) return need;  // the rest lies on the GPU, which says itself when it is full
+  prepare(frame);
+  Geometry& geometry = geometries_.front();
   need.geometry = static_cast<std::int64_t>(geometries_.size()) * geometry.memory_bytes();
   need.features =
       std::max<std::int64_t>(0, plan_->expected_memory(geometry.statistics().sizes) - geometry.memory_bytes());

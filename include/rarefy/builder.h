@@ -22,6 +22,7 @@ struct ConvOptions {
   std::vector<std::int64_t> dilation = {1};
   std::vector<std::int64_t> padding = {0};  ///< padded rule only
   Rule rule = Rule::block;
+  std::vector<std::int64_t> cells = {0};  ///< padded rule, strided: outputs lie on a grid of so many cells; 0 = no end
   /// Not empty: the kernel is this list of offsets, one number per axis each, in units of the input's stride times
   /// dilation, and `kernel` means nothing. Weights are in the order of the list. cross_offsets() makes one.
   std::vector<std::vector<std::int64_t>> offsets = {};
@@ -40,7 +41,7 @@ enum class Sites : std::uint8_t { united, common };
 /// Options of voxelization; see Pipeline (model.h).
 struct VoxelOptions {
   std::vector<double> voxel_size = {0.05, 0.05, 0.05};  ///< metres per axis; its length is the number of dimensions
-  std::string rounding = "floor";                       ///< or "round_minus_min"
+  std::string rounding = "floor";                       ///< or "round_minus_min", "floor_from_crop"
   std::vector<double> crop_min = {};                    ///< empty = none
   std::vector<double> crop_max = {};
 };

@@ -122,6 +122,11 @@ RAREFY_C_API rarefy_status rarefy_model_input(const rarefy_model* model, const c
 /// @param threads  1 = everything runs in the calling thread and none is started; at most 1024
 /// `*session` is set on success, NULL otherwise; free it with rarefy_session_free. The model may be freed before.
 RAREFY_C_API rarefy_status rarefy_session_open(const rarefy_model* model, int32_t threads, rarefy_session** session);
+/// The same on a processor of choice.
+/// @param device     "cpu", or "cuda": the first GPU (RAREFY_UNSUPPORTED_ERROR when there is none)
+/// @param precision  what a GPU computes with: "fp16", "bf16", "tf32", "fp32"; NULL: fp16. On a CPU: NULL
+RAREFY_C_API rarefy_status rarefy_session_open_on(const rarefy_model* model, int32_t threads, const char* device,
+                                                  const char* precision, rarefy_session** session);
 /// Ends the session's threads and frees its results. NULL is allowed.
 RAREFY_C_API void rarefy_session_free(rarefy_session* session);
 /// Most bytes that runs may hold; 0 = what the system has available. A run that needs more is refused.

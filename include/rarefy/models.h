@@ -35,8 +35,12 @@ struct ModelDef {
   std::string name;
   std::string doc;
   std::vector<ModelSetting> settings = {};
-  /// Graph with input "points" (x, y, z, intensity) and outputs "labels" (uint8 per point) and "logits" (per voxel).
+  /// Graph with input "points" (x, y, z, intensity) and outputs "labels" (uint8 per point) and "logits" (per voxel),
+  /// unless labels_points is false.
   Graph (*build)(const ModelOptions& options) = nullptr;
+  bool labels_points = true;
+  /// The pipeline that it was published with, where the task has another one than semantic_kitti_pipeline; or null.
+  Pipeline (*pipeline)() = nullptr;
 };
 
 /// One per file of src/models.
@@ -53,6 +57,10 @@ RAREFY_API std::string names();
 RAREFY_API std::string settings_help();
 /// at(name).build(options). @throws UsageError for a setting that the builder does not have.
 RAREFY_API Graph build(std::string_view name, const ModelOptions& options);
+/// CenterPoint's pipeline for nuScenes at 7.5 cm as in OpenPCDet: range 54 m, voxels of 0.075 x 0.075 x 0.2 m counted
+/// from its corner, mean of the points' x, y, z and intensity (0..255 in the data, 0..1 here). Without the time lag of
+/// aggregated sweeps, which the published one has as a fifth feature. No classes: the encoder has no head.
+RAREFY_API Pipeline nuscenes_detection_pipeline();
 /// SemanticKITTI pipeline as published: floor, 5 cm, raw x, y, z, intensity, 19 classes, official map.
 RAREFY_API Pipeline semantic_kitti_pipeline(double voxel_size = 0.05);
 

@@ -3,6 +3,7 @@
 /// thread), Geometry (what can be made ahead of a run).
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -63,12 +64,15 @@ class RAREFY_API Outputs {
   const TensorView& operator[](std::string_view name) const;
   /// Coordinates of the rows, int32 [N, 1 + D]. @throws UsageError when the output's rows have none.
   TensorView coords(std::string_view name) const;
-  const std::vector<Entry>& all() const { return entries_; }
+  const std::vector<Entry>& all() const;
 
  private:
   friend class Context;
-  const Entry& find(std::string_view name) const;
-  std::vector<Entry> entries_;
+  const Entry& find(std::string_view name, bool with_coords) const;
+  mutable std::vector<Entry> entries_;
+  /// Of a run on a GPU: copies an output, or its coordinates, to host memory when first asked for.
+  std::function<void(std::size_t, Entry&)> fetch_, fetch_coords_;
+  mutable std::vector<char> fetched_, fetched_coords_;
 };
 
 /// What layers keep their weights and features in. They compute in fp32 either way.
@@ -78,6 +82,29 @@ enum class Storage : std::uint8_t {
   half,        ///< 16 bits (IEEE binary16): weights, and the features between such layers. Outputs stay fp32.
 };
 
+/// What layers compute with on a GPU; sums are fp32 always. (On a CPU the model says it: `rarefy quantize`.)
+enum class Precision : std::uint8_t {
+  automatic,  ///< fp16 on a GPU
+  fp32,       ///< without tensor cores: for comparisons
+  tf32,       ///< fp32 in memory, multiplied with 10 bits of mantissa
+  fp16,       ///< weights and features in 16 bits
+  bf16,       ///< likewise, with the range of fp32 and 8 bits of precision
+};
+/// "fp16", ...
+RAREFY_API std::string_view name(Precision precision);
+/// @throws UsageError listing the names
+RAREFY_API Precision precision_named(std::string_view name);
+
+/// A GPU that plans can be compiled for.
+struct GpuInfo {
+  std::string name;
+  std::string capability;  ///< "9.0"
+  std::int64_t memory_bytes = 0;
+};
+/// Those that this build and this machine can use; the first is the one that plans take. Empty without a driver, or
+/// when the library was built without CUDA.
+RAREFY_API std::vector<GpuInfo> gpus();
+
 /// How a model is compiled.
 struct PlanOptions {
   bool fuse = true;          ///< fuse normalisation, residual add and activation into the layers that make their input
@@ -86,12 +113,18 @@ struct PlanOptions {
   Storage storage = Storage::as_weights;
   std::string isa = {};                       ///< "portable", "avx2", "avx512"; empty = the best, or RAREFY_ISA
   std::shared_ptr<const Tuning> tuning = {};  ///< of `rarefy tune`; without it a deterministic cost model chooses
+  /// cuda: weights, maps and features lie on the first GPU; inputs and outputs stay in host memory. `integers`,
+  /// `storage`, `isa` and `tuning` are the CPU's: quantized models compute the same rounding in `precision`.
+  Device device = Device::cpu;
+  Precision precision = Precision::automatic;  ///< of a GPU
 };
 
-/// A model compiled for one instruction set: packed weights, fused steps, memory layout. Immutable, shared by contexts.
+/// A model compiled for one instruction set, or a GPU: packed weights, fused steps, memory layout. Immutable, shared by
+/// contexts.
 class RAREFY_API Plan {
  public:
-  /// @throws UsageError when the tuning is for another CPU, instruction set or graph
+  /// @throws UsageError when the tuning is for another CPU, instruction set or graph; UnsupportedError when there is no
+  /// GPU, or when the GPU cannot run an op (all that it cannot run are named)
   static std::shared_ptr<const Plan> compile(const Model& model, const PlanOptions& options = {});
   ~Plan();
   const Model& model() const;
@@ -114,6 +147,9 @@ struct RunOptions {
   std::stop_token stop = {};                                           ///< checked between nodes
   std::optional<std::chrono::steady_clock::time_point> deadline = {};  ///< likewise; @throws Cancelled
   bool strict = false;  ///< points that are NaN, infinite or out of range are an InputError instead of label 255
+  /// On a GPU: time every step for profile(), waiting for each; a run takes longer then. On a CPU steps are timed
+  /// always.
+  bool time_steps = false;
 };
 
 /// Time and work of one step of the last run.
@@ -155,7 +191,8 @@ struct GeometryOptions {
 /// The part of a run that depends on coordinates only: bound inputs, voxels, sites, kernel maps. It may run ahead:
 /// while a context computes the network for one frame, another thread makes the geometry of the next. Results are those
 /// of Context::run(inputs), bit for bit. What depends on features is left to the run (spaces that the network itself
-/// selects, and all that follows from them). Not thread-safe: prepare() must not overlap with a run of the same
+/// selects, and all that follows from them), and all of it when the plan is for a GPU, where prepare() binds the inputs
+/// only. Not thread-safe: prepare() must not overlap with a run of the same
 /// geometry; make two or more per plan and take turns. Stays usable after any error.
 class RAREFY_API Geometry {
  public:
@@ -212,10 +249,11 @@ class RAREFY_API Context {
   const RunStatistics& statistics() const;
   /// Steps of the last run, in order.
   const std::vector<StepProfile>& profile() const;
-  /// Bytes that this context holds.
+  /// Bytes that this context holds, on a GPU those there included.
   std::int64_t memory_bytes() const;
 
  private:
+  void offer_device_outputs();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -72,19 +72,9 @@ std::shared_ptr<Coords> make(std::uintptr_t address, std::int64_t rows, int dims
 std::shared_ptr<Coords> coarser(const Coords& fine, const KernelShape& kernel, const Numbers& shape,
                                 Executor& executor) {
   auto out = std::make_shared<Coords>();
-  downsample(fine, kernel, executor, *out);
-  if (shape.empty()) return out;
-  const KeyLayout layout = key_layout(out->dims);
-  std::int32_t batch = 0, position[kMaxDims];
-  const auto outside = [&](std::uint64_t key) {
-    unpack_key(layout, key, &batch, position);
-    for (std::size_t a = 0; a < shape.size(); ++a)
-      if (position[a] < 0 || position[a] >= shape[a] * out->stride[a]) return true;
-    return false;
-  };
-  const std::int64_t batches = out->batches();
-  out->keys.erase(std::remove_if(out->keys.begin(), out->keys.end(), outside), out->keys.end());
-  set_batches(layout, batches, *out);
+  KernelShape bounded = kernel;
+  for (std::size_t a = 0; a < shape.size(); ++a) bounded.cells[a] = static_cast<std::int32_t>(shape[a]);
+  downsample(fine, bounded, executor, *out);
   return out;
 }
 

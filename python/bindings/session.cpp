@@ -62,8 +62,11 @@ Input input_of(const std::string& name, const py::tuple& given, std::int64_t coo
 }
 
 SessionOptions options_of(int threads, std::int64_t memory_limit, const std::string& isa, bool fuse,
-                          const std::string& tuning) {
+                          const std::string& tuning, const std::string& device, const std::string& precision) {
+  RAREFY_CHECK(device == "cpu" || device == "cuda", UsageError, "device is '{}', expected 'cpu' or 'cuda'", device);
   SessionOptions options;
+  if (device == "cuda") options.plan.device = Device::cuda;
+  if (!precision.empty()) options.plan.precision = precision_named(precision);
   options.threads = threads;
   options.memory_limit = memory_limit;
   options.plan.isa = isa;
@@ -76,8 +79,9 @@ SessionOptions options_of(int threads, std::int64_t memory_limit, const std::str
 class PySession {
  public:
   PySession(const Model& model, int threads, std::int64_t memory_limit, const std::string& isa, bool fuse,
-            const std::string& tuning)
-      : session_(std::make_unique<Session>(model, options_of(threads, memory_limit, isa, fuse, tuning))),
+            const std::string& tuning, const std::string& device, const std::string& precision)
+      : session_(
+            std::make_unique<Session>(model, options_of(threads, memory_limit, isa, fuse, tuning, device, precision))),
         threads_(threads),
         process_(getpid()) {}
 
@@ -185,9 +189,11 @@ class PySession {
 
 void bind_session(py::module_& m) {
   py::class_<PySession>(m, "Session")
-      .def(py::init<const Model&, int, std::int64_t, const std::string&, bool, const std::string&>(), py::arg("model"),
-           py::arg("threads") = 1, py::arg("memory_limit") = 0, py::arg("isa") = "", py::arg("fuse") = true,
-           py::arg("tuning") = "", py::call_guard<py::gil_scoped_release>())
+      .def(py::init<const Model&, int, std::int64_t, const std::string&, bool, const std::string&, const std::string&,
+                    const std::string&>(),
+           py::arg("model"), py::arg("threads") = 1, py::arg("memory_limit") = 0, py::arg("isa") = "",
+           py::arg("fuse") = true, py::arg("tuning") = "", py::arg("device") = "cpu", py::arg("precision") = "",
+           py::call_guard<py::gil_scoped_release>())
       .def("run", &PySession::run, py::arg("inputs"), py::arg("strict") = false, py::arg("deadline_ms") = py::none(),
            "Runs prepared inputs; results by name as (array, coords or None).")
       .def("profile", &PySession::profile, "Times and counts of the last run, per step and in all.")

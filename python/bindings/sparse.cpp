@@ -14,9 +14,6 @@ VoxelizeOptions options_of(const std::vector<float>& voxel_size, const std::stri
   VoxelizeOptions options;
   options.dims = static_cast<int>(voxel_size.size());
   std::copy(voxel_size.begin(), voxel_size.end(), options.voxel_size.begin());
-  RAREFY_CHECK(rounding == "floor" || rounding == "round_minus_min", UsageError,
-               "rounding must be 'floor' or 'round_minus_min', found '{}'", rounding);
-  options.rounding = rounding == "floor" ? Rounding::floor : Rounding::round_minus_min;
   for (const auto& [given, bound, what] :
        {std::tuple(&crop_min, &options.crop_min, "crop_min"), std::tuple(&crop_max, &options.crop_max, "crop_max")}) {
     if (given->empty()) continue;
@@ -24,6 +21,7 @@ VoxelizeOptions options_of(const std::vector<float>& voxel_size, const std::stri
                  given->size(), voxel_size.size());
     std::copy(given->begin(), given->end(), bound->begin());
   }
+  set_rounding(rounding, options);
   return options;
 }
 

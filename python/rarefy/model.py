@@ -93,19 +93,22 @@ def _prepare(value, spec):
 
 
 class Session:
-    """A model made ready for this CPU, with `threads` threads and memory of its own.
+    """A model made ready for this CPU, with `threads` threads and memory of its own, or for a GPU.
 
     Runs release the GIL; runs of one session wait for each other, those of several go side by side.
     memory_limit  most bytes that runs may hold; 0 = what the system has available
     isa           "portable", "avx2" or "avx512"; empty = the best
     tuning        file of `rarefy tune` for this model and CPU; None = a cost model chooses dataflows
+    device        "cpu", or "cuda": the first GPU
+    precision     what a GPU computes with: "fp16" (default), "bf16", "tf32" or "fp32"
     """
 
-    def __init__(self, model, threads=1, *, memory_limit=0, isa="", fuse=True, tuning=None):
+    def __init__(self, model, threads=1, *, memory_limit=0, isa="", fuse=True, tuning=None, device="cpu", precision=""):
         self.model = model
         self._inputs = {spec["name"]: spec for spec in model._core.inputs}
         self._types = model._core.graph.outputs
-        self._core = _core.Session(model._core, threads, memory_limit, isa, fuse, os.fspath(tuning or ""))
+        self._core = _core.Session(model._core, threads, memory_limit, isa, fuse, os.fspath(tuning or ""), device,
+                                   precision)
 
     def run(self, inputs=None, /, *, strict=False, deadline_ms=None, **named):
         """Results by name. Inputs by name: points as float32 [P, 3 or 4] (or a list of those: several scans; or an array

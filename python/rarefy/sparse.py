@@ -71,7 +71,7 @@ def voxelize(points, voxel_size, features=None, *, sample_begin=None, rounding="
     voxel_size    one number (three axes), or one per axis
     features      float32 [P, C] of the points; None = their columns
     sample_begin  [B + 1] first point of each scan; None = one scan
-    rounding      "floor", or "round_minus_min" (the rule of the spvnas code)
+    rounding      "floor", "round_minus_min" (the rule of the spvnas code) or "floor_from_crop" (spconv's)
     reduction     "mean", "max" or "first": how points of a voxel become its features
     Raises UsageError, ShapeError. docs/coordinates.md says what a voxel is.
     """

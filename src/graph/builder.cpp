@@ -26,6 +26,7 @@ Attributes kernel_attributes(const ConvOptions& o) {
           {"dilation", o.dilation},
           {"padding", o.padding},
           {"rule", std::string(o.rule == Rule::block ? "block" : "padded")},
+          {"cells", o.cells},
           {"offsets", std::move(offsets)}};
 }
 

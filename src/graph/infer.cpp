@@ -66,6 +66,8 @@ std::vector<AttributeSpec> kernel_attributes() {
       {"dilation", List{1}, "distance between kernel offsets"},
       {"padding", List{0}, "padded rule only"},
       {"rule", std::string("block"), "\"block\" (as MinkowskiEngine) or \"padded\" (as spconv and dense convolution)"},
+      {"cells", List{0},
+       "padded rule, downsampling: outputs are those of a grid from 0 to cells - 1, in units of their stride; 0: all"},
       {"offsets", List{}, "not empty: the kernel is this list, one number per axis each, instead of the box `kernel`"}};
 }
 
@@ -101,6 +103,7 @@ KernelShape kernel_shape(const Node& node, int dims) {
   kernel.stride = per_axis(node, "stride", dims, 1);
   kernel.dilation = per_axis(node, "dilation", dims, 1);
   kernel.padding = per_axis(node, "padding", dims, 0);
+  kernel.cells = per_axis(node, "cells", dims, 0);
   const std::string& rule = node.text("rule");
   RAREFY_CHECK(rule == "block" || rule == "padded", ShapeError,
                "node '{}' ({}): rule is '{}', known are 'block' and 'padded'", node.name, node.op, rule);

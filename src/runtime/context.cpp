@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "runtime/device.h"
 #include "runtime/geometry_impl.h"
 #include "runtime/memory.h"
 
@@ -30,19 +31,35 @@ void start_from(const RunStatistics& prepared, RunStatistics& s) {
 
 }  // namespace
 
-const TensorView& Outputs::operator[](std::string_view name) const { return find(name).view; }
+const TensorView& Outputs::operator[](std::string_view name) const { return find(name, false).view; }
 
 TensorView Outputs::coords(std::string_view name) const {
-  const Entry& entry = find(name);
+  const Entry& entry = find(name, true);
   RAREFY_CHECK(entry.coords != nullptr, UsageError, "output '{}' has no coordinates: its rows are points", name);
   auto* data = const_cast<std::int32_t*>(entry.coords->data());
   return {data, Dtype::i32, Device::cpu, entry.view.rows, entry.coord_cols, entry.coord_cols};
 }
 
-const Outputs::Entry& Outputs::find(std::string_view name) const {
+const std::vector<Outputs::Entry>& Outputs::all() const {
+  for (const Entry& entry : entries_) find(entry.name, true);
+  return entries_;
+}
+
+const Outputs::Entry& Outputs::find(std::string_view name, bool with_coords) const {
   std::vector<std::string> known;
-  for (const Entry& entry : entries_) {
-    if (entry.name == name) return entry;
+  for (std::size_t o = 0; o < entries_.size(); ++o) {
+    Entry& entry = entries_[o];
+    if (entry.name == name) {
+      if (fetch_ && fetched_[o] == 0) {
+        fetch_(o, entry);
+        fetched_[o] = 1;
+      }
+      if (fetch_coords_ && with_coords && fetched_coords_[o] == 0) {
+        fetch_coords_(o, entry);
+        fetched_coords_[o] = 1;
+      }
+      return entry;
+    }
     known.push_back(entry.name);
   }
   fail<UsageError>("there is no output '{}'{}", name, did_you_mean(name, known));
@@ -61,6 +78,7 @@ struct Context::Impl {
   RunStatistics statistics;
   Outputs outputs;
   std::int64_t memory_limit = 0;
+  std::unique_ptr<runtime::DeviceRun> device;  ///< of a plan for a GPU
 
   const Plan::Impl& compiled() const { return plan->impl(); }
   const Graph& graph() const { return compiled().model.graph(); }
@@ -83,6 +101,7 @@ Context::Impl::Impl(std::shared_ptr<const Plan> compiled_plan, const ContextOpti
   buffers.resize(compiled().layout.buffers.size());
   coords.resize(graph().outputs().size());
   profile = runtime::profile_of(compiled());
+  if (compiled().device) device = runtime::make_device_run(compiled());
 }
 
 Context::Context(std::shared_ptr<const Plan> plan, const ContextOptions& options)
@@ -192,6 +211,11 @@ const Outputs& Context::run(Geometry& geometry, const RunOptions& options) {
   RAREFY_CHECK(g.plan == c.plan, UsageError, "this geometry was made for another plan: both need the same one");
   RAREFY_CHECK(g.ready, UsageError,
                "this geometry holds nothing to run: call prepare() first, and again after an error");
+  if (c.device) {
+    c.device->run({g.values, g.features, g.statistics}, options, c.statistics, c.profile);
+    offer_device_outputs();
+    return c.outputs;
+  }
   const auto start = runtime::Clock::now();
   const bool foreign = &g != c.own.impl_.get();
   c.forget_later_spaces(g);
@@ -202,7 +226,23 @@ const Outputs& Context::run(Geometry& geometry, const RunOptions& options) {
   return c.outputs;
 }
 
+void Context::offer_device_outputs() {
+  Impl& c = *impl_;
+  const auto& wanted = c.graph().outputs();
+  c.outputs.entries_.assign(wanted.size(), {});
+  c.outputs.fetched_.assign(wanted.size(), 0);
+  c.outputs.fetched_coords_.assign(wanted.size(), 0);
+  for (std::size_t o = 0; o < wanted.size(); ++o) c.outputs.entries_[o].name = wanted[o].name;
+  runtime::DeviceRun* device = c.device.get();
+  c.outputs.fetch_ = [device](std::size_t o, Outputs::Entry& entry) { device->fetch(o, entry); };
+  c.outputs.fetch_coords_ = [device](std::size_t o, Outputs::Entry& entry) { device->fetch_coords(o, entry); };
+}
+
 std::shared_ptr<void> Context::release_outputs() {
+  if (impl_->device) {
+    impl_->outputs.entries_.clear();
+    return impl_->device->release();
+  }
   struct Owner {
     std::vector<AlignedBuffer> buffers;
     std::vector<std::vector<std::int32_t>> indices, coords;
@@ -235,6 +275,7 @@ const std::vector<StepProfile>& Context::profile() const { return impl_->profile
 
 std::int64_t Context::Impl::held() const {
   std::int64_t bytes = own.memory_bytes() + static_cast<std::int64_t>(scratch.capacity());
+  if (device) bytes += device->memory_bytes();
   for (const AlignedBuffer& b : buffers) bytes += static_cast<std::int64_t>(b.capacity());
   return bytes;
 }

@@ -36,6 +36,8 @@ void run_step(const StepSurroundings& around, std::size_t step, StepProfile& pro
 std::vector<StepProfile> profile_of(const Plan::Impl& plan);
 /// @throws Cancelled naming the step that was not begun
 void check_stop(const RunOptions& options, std::string_view before);
+/// @throws InputError in strict mode when some of the points cannot be used
+void check_points(bool strict, std::int64_t points, std::int64_t not_finite, std::int64_t outside);
 /// Rows of the finest sparse space.
 std::int64_t finest_voxels(const Graph& graph, const Sizes& sizes);
 
@@ -59,7 +61,6 @@ struct Geometry::Impl {
 
   const Graph& graph() const { return plan->impl().model.graph(); }
   void bind(const Inputs& inputs);
-  void check_points(bool strict) const;
 };
 
 }  // namespace rarefy

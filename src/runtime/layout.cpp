@@ -86,6 +86,8 @@ struct Planner {
   /// Elements from row to row. Bytes are multiplied in groups of four.
   std::int64_t row_stride(ValueId root) const {
     const std::int64_t channels = graph.type(root).channels;
+    if (channels > 1 && layout.dtype(graph, root) != Dtype::u8)
+      return (channels + layout.row_multiple - 1) / layout.row_multiple * layout.row_multiple;
     return layout.kept[at(root)] && layout.dtype(graph, root) == Dtype::u8 ? (channels + 3) / 4 * 4 : channels;
   }
 
@@ -117,9 +119,11 @@ struct Planner {
 
 }  // namespace
 
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept) {
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept,
+                   std::int64_t row_multiple) {
   Layout layout;
   layout.kept = std::move(kept);
+  layout.row_multiple = row_multiple;
   Planner planner(graph, steps, layout);
   planner.place_concats(share);
   planner.find_lifetimes();

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "runtime/device.h"
 #include "runtime/plan_impl.h"
 
 namespace rarefy {
@@ -31,6 +32,16 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
   impl.options = options;
   impl.variant = &choose_variant(options.isa);
   const Graph& graph = impl.model.graph();
+  RAREFY_CHECK(options.device == Device::cuda || options.precision == Precision::automatic, UsageError,
+               "precision {} is the GPU's; on a CPU the model's own numbers decide (rarefy quantize)",
+               name(options.precision));
+  if (options.device == Device::cuda) {
+    RAREFY_CHECK(!options.tuning, UsageError, "the tuning is for a CPU, the plan for a GPU: give one of them");
+    impl.options.integers = false;
+    impl.steps = runtime::make_steps(graph, impl.model.weights(), options.fuse);
+    runtime::compile_for_device(impl);
+    return plan;
+  }
   if (options.tuning) options.tuning->require_match(graph, name(*impl.variant));
   const Weights& weights = impl.model.weights();
   impl.steps = runtime::make_steps(graph, weights, options.fuse);
@@ -49,7 +60,7 @@ std::shared_ptr<const Plan> Plan::compile(const Model& model, const PlanOptions&
 const Model& Plan::model() const { return impl_->model; }
 
 std::string Plan::to_text() const {
-  std::string text = fmt::format("kernels: {}\n", name(*impl_->variant));
+  std::string text = fmt::format("kernels: {}\n", impl_->device ? std::string_view("cuda") : name(*impl_->variant));
   const Graph& graph = impl_->model.graph();
   for (const runtime::Step& step : impl_->steps) {
     const Node& node = graph.nodes()[static_cast<std::size_t>(step.node)];

@@ -10,6 +10,10 @@
 
 namespace rarefy::runtime {
 
+namespace cuda {
+struct DevicePlan;
+}
+
 /// One executed step: a node, with what was fused into it.
 struct Step {
   std::int32_t node = -1;
@@ -66,13 +70,15 @@ struct Layout {
   std::vector<Placement> places;  ///< by ValueId
   std::vector<BufferSpec> buffers;
   KeptValues kept;
+  std::int64_t row_multiple = 1;  ///< elements to which the rows of matrices of several real columns are padded
 
   Dtype dtype(const Graph& graph, ValueId value) const {
     const auto& as = kept[static_cast<std::size_t>(value)];
     return as ? as->dtype : graph.type(value).dtype;
   }
 };
-Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept);
+Layout make_layout(const Graph& graph, const std::vector<Step>& steps, bool share, KeptValues kept,
+                   std::int64_t row_multiple = 1);
 
 }  // namespace rarefy::runtime
 
@@ -85,6 +91,7 @@ struct Plan::Impl {
   std::vector<runtime::Step> steps;  ///< what may run ahead first, then the rest, each in topological order
   std::size_t steps_ahead = 0;       ///< number of the former
   runtime::Layout layout;
+  std::shared_ptr<const runtime::cuda::DevicePlan> device;  ///< null: a plan for the CPU
 };
 
 }  // namespace rarefy

@@ -5,8 +5,26 @@
 
 namespace rarefy::runtime {
 
-/// Input 0 of a node that looks for positions (graph/positions.h).
-/// @throws UsageError when they are features that the network computes: geometry runs before it.
+/// @throws UsageError when input 0 of a node that looks for positions are features that the network computes: geometry
+/// runs before it.
+inline void require_input_positions(const Graph& graph, const Node& node) {
+  const Node& producer = graph.producer(node.inputs[0]);
+  RAREFY_CHECK(graph.ops().at(producer.op).is_input, UsageError,
+               "node '{}' ({}): positions must be the features of an input or a space, but '{}' ({}) computes them; "
+               "spaces and neighbours are found before the network runs",
+               node.name, node.op, producer.name, producer.op);
+}
+
+/// Edge of the finest voxel, by which the positions of points are divided.
+inline std::array<float, kMaxDims> voxel_size_of_positions(const Node& node) {
+  std::array<float, kMaxDims> edge{};
+  const auto& size = node.numbers("voxel_size");
+  for (std::size_t a = 0; a < edge.size(); ++a)
+    edge[a] = static_cast<float>(size[size.size() == 1 ? 0 : std::min(a, size.size() - 1)]);
+  return edge;
+}
+
+/// Input 0 of a node that looks for positions (graph/positions.h). @throws UsageError as require_input_positions
 inline Positions positions_of(const RunArgs& args) {
   const Node& node = *args.node;
   const ValueId from = node.inputs[0];
@@ -17,16 +35,10 @@ inline Positions positions_of(const RunArgs& args) {
     positions.sites = space.coords;
     return positions;
   }
-  const Node& producer = args.graph->producer(from);
-  RAREFY_CHECK(args.graph->ops().at(producer.op).is_input, UsageError,
-               "node '{}' ({}): positions must be the features of an input or a space, but '{}' ({}) computes them; "
-               "spaces and neighbours are found before the network runs",
-               node.name, node.op, producer.name, producer.op);
+  require_input_positions(*args.graph, node);
   positions.points = args.input(0);
   positions.sample_begin = space.sample_begin;
-  const auto& size = node.numbers("voxel_size");
-  for (std::size_t a = 0; a < positions.voxel_size.size(); ++a)
-    positions.voxel_size[a] = static_cast<float>(size[size.size() == 1 ? 0 : std::min(a, size.size() - 1)]);
+  positions.voxel_size = voxel_size_of_positions(node);
   return positions;
 }
 

@@ -48,15 +48,6 @@ void Geometry::Impl::bind(const Inputs& inputs) {
   }
 }
 
-void Geometry::Impl::check_points(bool strict) const {
-  const std::int64_t bad = statistics.points_not_finite + statistics.points_outside;
-  RAREFY_CHECK(!strict || bad == 0, InputError,
-               "{} of {} points cannot be used ({} with a NaN or infinite coordinate, {} out of range or crop); "
-               "without strict mode they "
-               "get label 255",
-               bad, statistics.points, statistics.points_not_finite, statistics.points_outside);
-}
-
 Geometry::Geometry(std::shared_ptr<const Plan> plan, const GeometryOptions& options)
     : impl_(std::make_unique<Impl>(std::move(plan), options)) {}
 Geometry::~Geometry() = default;
@@ -73,10 +64,12 @@ void Geometry::prepare(const Inputs& inputs, const RunOptions& options) {
   s.intensity_missing = false;
   g.bind(inputs);
   const Plan::Impl& plan = g.plan->impl();
-  for (std::size_t step = 0; step < plan.steps_ahead; ++step) {
+  const std::size_t ahead = plan.device ? 0 : plan.steps_ahead;  // a GPU makes geometry where it runs the network
+  for (std::size_t step = 0; step < ahead; ++step) {
     runtime::check_stop(options, g.profile[step].name);
     runtime::run_step({plan, g.values, g.features, g.executor.get(), g.scratch, s}, step, g.profile[step]);
-    if (g.profile[step].kind == "voxelize") g.check_points(options.strict);
+    if (g.profile[step].kind == "voxelize")
+      runtime::check_points(options.strict, s.points, s.points_not_finite, s.points_outside);
   }
   s.voxels = runtime::finest_voxels(g.graph(), s.sizes);
   s.total_ms = runtime::ms_since(start);

@@ -90,6 +90,14 @@ void check_stop(const RunOptions& options, std::string_view before) {
                before);
 }
 
+void check_points(bool strict, std::int64_t points, std::int64_t not_finite, std::int64_t outside) {
+  const std::int64_t bad = not_finite + outside;
+  RAREFY_CHECK(!strict || bad == 0, InputError,
+               "{} of {} points cannot be used ({} with a NaN or infinite coordinate, {} out of range or crop); "
+               "without strict mode they get label 255",
+               bad, points, not_finite, outside);
+}
+
 std::int64_t finest_voxels(const Graph& graph, const Sizes& sizes) {
   std::int64_t voxels = 0;
   for (const auto& [value, rows] : sizes) {

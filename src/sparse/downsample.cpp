@@ -75,6 +75,11 @@ void floor_keys(const KeyLayout& layout, const Extent& stride, const std::vector
   }
 }
 
+/// Whether an output of the padded rule lies on the grid that the kernel's `cells` bound.
+bool on_grid(const KernelShape& kernel, int axis, std::int64_t stride, std::int64_t site) {
+  return kernel.cells[axis] == 0 || (site >= 0 && site < stride * kernel.cells[axis]);
+}
+
 /// Padded rule along one axis: all o with position = o * stride_out + offset for some offset.
 void pad_axis(const Axis& axis, const KernelShape& kernel, std::int32_t in_stride, const std::vector<std::uint64_t>& in,
               std::vector<std::uint64_t>& out) {
@@ -85,7 +90,8 @@ void pad_axis(const Axis& axis, const KernelShape& kernel, std::int32_t in_strid
     for (std::int32_t s = 0; s < kernel.size[axis.axis]; ++s) {
       const std::int64_t offset = std::int64_t{s} * kernel.dilation[axis.axis] - kernel.padding[axis.axis];
       const std::int64_t site = position - offset * in_stride;
-      if (site % stride == 0) out.push_back(axis.moved(key, position, site));
+      if (site % stride == 0 && on_grid(kernel, axis.axis, stride, site))
+        out.push_back(axis.moved(key, position, site));
     }
   }
 }
@@ -122,7 +128,8 @@ void pad_listed(const KeyLayout& layout, const KernelShape& kernel, const Extent
       for (int a = 0; a < layout.dims && meets; ++a) {
         const Axis axis(layout, a);
         const std::int64_t position = axis.position(key), site = position - std::int64_t{offset[a]} * in_stride[a];
-        meets = site % (std::int64_t{in_stride[a]} * kernel.stride[a]) == 0;
+        const std::int64_t stride = std::int64_t{in_stride[a]} * kernel.stride[a];
+        meets = site % stride == 0 && on_grid(kernel, a, stride, site);
         if (meets) moved = axis.moved(moved, position, site);
       }
       if (meets) out.push_back(moved);
@@ -148,8 +155,7 @@ void spread_listed(const KeyLayout& layout, const KernelShape& kernel, const Ext
   }
 }
 
-void check_inputs(const Coords& in, const KernelShape& kernel, const Coords& out) {
-  RAREFY_ASSERT(&in != &out);
+void check_dims(const SiteShape& in, const KernelShape& kernel) {
   RAREFY_CHECK(in.dims == kernel.dims, ShapeError, "the kernel has {} dimensions, the coordinates have {}", kernel.dims,
                in.dims);
 }
@@ -176,12 +182,31 @@ void for_each_axis(const KeyLayout& layout, const Coords& in, Coords& out, Step 
 
 }  // namespace
 
-void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
-  check_inputs(in, kernel, out);
+Extent downsampled_stride(const SiteShape& in, const KernelShape& kernel) {
+  check_dims(in, kernel);
   check_kernel(kernel, in.stride);
-  const KeyLayout layout = key_layout(in.dims);
   Extent stride = in.stride;
   for (int a = 0; a < in.dims; ++a) stride[a] *= kernel.stride[a];
+  return stride;
+}
+
+Extent generated_stride(const SiteShape& in, const KernelShape& kernel) {
+  check_dims(in, kernel);
+  Extent stride = in.stride;
+  for (int a = 0; a < in.dims; ++a) {
+    RAREFY_CHECK(kernel.stride[a] >= 1 && in.stride[a] % kernel.stride[a] == 0, ShapeError,
+                 "the stride of the coordinates along {} is {}, not a multiple of the kernel's stride {}", kAxisName[a],
+                 in.stride[a], kernel.stride[a]);
+    stride[a] /= kernel.stride[a];
+  }
+  check_kernel(kernel, stride);
+  return stride;
+}
+
+void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
+  RAREFY_ASSERT(&in != &out);
+  const Extent stride = downsampled_stride({in.dims, in.stride, in.rows()}, kernel);
+  const KeyLayout layout = key_layout(in.dims);
   if (kernel.rule == CoordinateRule::padded && !kernel.offsets.empty()) {
     pad_listed(layout, kernel, in.stride, in.keys, out.keys);
     sort_unique(layout, out.keys, out.scratch.keys[0]);
@@ -200,15 +225,8 @@ void downsample(const Coords& in, const KernelShape& kernel, Executor&, Coords& 
 }
 
 void generate(const Coords& in, const KernelShape& kernel, Executor&, Coords& out) {
-  check_inputs(in, kernel, out);
-  Extent stride = in.stride;
-  for (int a = 0; a < in.dims; ++a) {
-    RAREFY_CHECK(kernel.stride[a] >= 1 && in.stride[a] % kernel.stride[a] == 0, ShapeError,
-                 "the stride of the coordinates along {} is {}, not a multiple of the kernel's stride {}", kAxisName[a],
-                 in.stride[a], kernel.stride[a]);
-    stride[a] /= kernel.stride[a];
-  }
-  check_kernel(kernel, stride);
+  RAREFY_ASSERT(&in != &out);
+  const Extent stride = generated_stride({in.dims, in.stride, in.rows()}, kernel);
   const KeyLayout layout = key_layout(in.dims);
   if (kernel.offsets.empty()) {
     for_each_axis(layout, in, out, [&](const Axis& axis, const auto& from, auto& to) {

@@ -271,7 +271,9 @@ void finish_counts(KernelMap& map) {
   map.out_row.resize(pairs);
 }
 
-void check_build(const Coords& in, const Coords& out, const KernelShape& kernel) {
+}  // namespace
+
+void check_kernel_map(const SiteShape& in, const SiteShape& out, const KernelShape& kernel) {
   RAREFY_CHECK(in.dims == kernel.dims && out.dims == kernel.dims, ShapeError,
                "the kernel has {} dimensions, the input coordinates {}, the output coordinates {}", kernel.dims,
                in.dims, out.dims);
@@ -283,15 +285,13 @@ void check_build(const Coords& in, const Coords& out, const KernelShape& kernel)
         kAxisName[a], out.stride[a], in.stride[a]);
   }
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
-  RAREFY_CHECK(in.rows() <= kMost && out.rows() <= kMost, ShapeError,
-               "{} input and {} output rows: at most {} can be numbered", in.rows(), out.rows(), kMost);
+  RAREFY_CHECK(in.rows <= kMost && out.rows <= kMost, ShapeError,
+               "{} input and {} output rows: at most {} can be numbered", in.rows, out.rows, kMost);
 }
-
-}  // namespace
 
 void build_kernel_map(const Coords& in, const Coords& out, const KernelShape& kernel, Executor& executor,
                       KernelMap& map) {
-  check_build(in, out, kernel);
+  check_kernel_map({in.dims, in.stride, in.rows()}, {out.dims, out.stride, out.rows()}, kernel);
   const KeyLayout layout = key_layout(in.dims);
   const int last = in.dims - 1;
   map.in_rows = in.rows();

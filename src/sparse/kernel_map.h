@@ -25,6 +25,9 @@ struct KernelShape {
   Extent dilation{1, 1, 1, 1};  ///< >= 1
   Extent padding{0, 0, 0, 0};   ///< padded rule only (must be 0 under the block rule); >= 0
   CoordinateRule rule = CoordinateRule::block;
+  /// Padded rule: downsample keeps outputs from 0 to cells - 1 (in units of their stride) along the axis, as on a dense
+  /// grid; 0 = all.
+  Extent cells{0, 0, 0, 0};
   /// If not empty, the kernel is this list of offsets instead of the box of `size`: dims numbers each, one offset after
   /// another. The caller's memory, which must outlive the shape.
   std::span<const std::int64_t> offsets = {};
@@ -39,6 +42,19 @@ struct KernelShape {
 /// @throws ShapeError naming axis and value when a field is out of range, or the reach at `in_stride` exceeds the
 /// guard.
 void check_kernel(const KernelShape& kernel, const Extent& in_stride);
+
+/// What the functions below need to know of a set of sites to check it.
+struct SiteShape {
+  int dims = 3;
+  Extent stride{1, 1, 1, 1};
+  std::int64_t rows = 0;
+};
+/// The stride of what downsample makes. @throws ShapeError as downsample.
+Extent downsampled_stride(const SiteShape& in, const KernelShape& kernel);
+/// The stride of what generate makes. @throws ShapeError as generate.
+Extent generated_stride(const SiteShape& in, const KernelShape& kernel);
+/// @throws ShapeError as build_kernel_map.
+void check_kernel_map(const SiteShape& in, const SiteShape& out, const KernelShape& kernel);
 
 /// Working memory of build_kernel_map. A copy of a map does not copy it.
 struct KernelMapScratch {
@@ -74,9 +90,9 @@ struct KernelMap {
 
 /// Sites of a strided convolution's output (or of a pooling): sorted, at stride in.stride * kernel.stride.
 /// Block rule: floor(site / s) * s, s the new stride. Padded rule: every o for which some input o * s + offset exists
-/// (coordinates are unbounded: there is no dense extent, negative sites are ordinary). Pictures: docs/coordinates.md.
-/// `out` must not be `in`. @throws ShapeError; InputError when an output site leaves the range of valid coordinates
-/// (named).
+/// (coordinates are unbounded unless `cells` says otherwise; negative sites are ordinary). Pictures:
+/// docs/coordinates.md. `out` must not be `in`. @throws ShapeError; InputError when an output site leaves the range of
+/// valid coordinates (named).
 void downsample(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
 /// Sites that a generative transposed convolution creates from `in` (at stride in.stride / kernel.stride): all

@@ -90,6 +90,11 @@ void check_kernel(const KernelShape& kernel, const Extent& in_stride) {
     RAREFY_CHECK(kernel.rule == CoordinateRule::padded || kernel.padding[a] == 0, ShapeError,
                  "padding along {} is {}, but the block rule has no padding: use the padded rule", axis,
                  kernel.padding[a]);
+    RAREFY_CHECK(kernel.cells[a] >= 0, ShapeError, "the number of cells along {} must not be negative, got {}", axis,
+                 kernel.cells[a]);
+    RAREFY_CHECK(kernel.rule == CoordinateRule::padded || kernel.cells[a] == 0, ShapeError,
+                 "the output has {} cells along {}, but under the block rule it has no end: use the padded rule",
+                 kernel.cells[a], axis);
     RAREFY_CHECK(in_stride[a] >= 1, ShapeError, "the stride of the input along {} must be at least 1, got {}", axis,
                  in_stride[a]);
     RAREFY_CHECK(static_cast<std::int64_t>(in_stride[a]) * kernel.stride[a] < kLargest, ShapeError,

@@ -12,30 +12,6 @@ namespace {
 
 constexpr std::int64_t kPartPoints = 8192;  // a part's points and keys stay in cache
 
-void check_options(Matrix<const float> points, std::span<const std::int64_t> sample_begin,
-                   const VoxelizeOptions& options, const KeyLayout& layout) {
-  for (int a = 0; a < options.dims; ++a) {
-    const float v = options.voxel_size[a];
-    RAREFY_CHECK(std::isfinite(v) && v > 0.0f, UsageError,
-                 "the voxel size along {} must be positive and finite, got {}", kAxisName[a], v);
-    RAREFY_CHECK(!std::isnan(options.crop_min[a]) && !std::isnan(options.crop_max[a]), UsageError,
-                 "the crop along {} is [{}, {}): bounds must be numbers", kAxisName[a], options.crop_min[a],
-                 options.crop_max[a]);
-  }
-  RAREFY_CHECK(points.rows == 0 || points.cols >= options.dims, ShapeError,
-               "{}-dimensional voxels need at least {} columns of coordinates, points have {}", options.dims,
-               options.dims, points.cols);
-  RAREFY_CHECK(points.rows <= std::numeric_limits<std::int32_t>::max(), UsageError,
-               "{} points exceed the range of row indices (2^31 - 1)", points.rows);
-  RAREFY_CHECK(!sample_begin.empty() && sample_begin.front() == 0 && sample_begin.back() == points.rows &&
-                   std::is_sorted(sample_begin.begin(), sample_begin.end()),
-               UsageError, "sample_begin must ascend from 0 to the number of points, {}", points.rows);
-  const auto samples = static_cast<std::int64_t>(sample_begin.size()) - 1;
-  RAREFY_CHECK(samples <= layout.max_batch(), UsageError,
-               "{} samples exceed the {} that {}-dimensional coordinates can hold", samples, layout.max_batch(),
-               layout.dims);
-}
-
 /// What one part of the points contributes; kept in scratch as 64-bit words, so that nothing is allocated.
 struct PartResult {
   KeyBox box;
@@ -84,7 +60,7 @@ void quantize(Matrix<const float> points, std::int64_t begin, std::int64_t end, 
     for (int a = 0; a < kDims; ++a) {
       finite &= std::isfinite(x[a]);
       inside &= x[a] >= options.crop_min[a] && x[a] < options.crop_max[a];
-      float q = x[a] / options.voxel_size[a];
+      float q = (x[a] - options.origin[a]) / options.voxel_size[a];
       if constexpr (kRounding == Rounding::round_minus_min) q = std::nearbyint(q);
       const bool fits = q >= -limit && q < limit;
       inside &= fits;
@@ -196,10 +172,49 @@ void make_voxels(const std::vector<std::uint64_t>& words, std::uint64_t index_ma
 
 }  // namespace
 
+void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin,
+                    const VoxelizeOptions& options) {
+  const KeyLayout layout = key_layout(options.dims);
+  for (int a = 0; a < options.dims; ++a) {
+    const float v = options.voxel_size[a];
+    RAREFY_CHECK(std::isfinite(v) && v > 0.0f, UsageError,
+                 "the voxel size along {} must be positive and finite, got {}", kAxisName[a], v);
+    RAREFY_CHECK(!std::isnan(options.crop_min[a]) && !std::isnan(options.crop_max[a]), UsageError,
+                 "the crop along {} is [{}, {}): bounds must be numbers", kAxisName[a], options.crop_min[a],
+                 options.crop_max[a]);
+  }
+  RAREFY_CHECK(points.rows == 0 || points.cols >= options.dims, ShapeError,
+               "{}-dimensional voxels need at least {} columns of coordinates, points have {}", options.dims,
+               options.dims, points.cols);
+  RAREFY_CHECK(points.rows <= std::numeric_limits<std::int32_t>::max(), UsageError,
+               "{} points exceed the range of row indices (2^31 - 1)", points.rows);
+  RAREFY_CHECK(!sample_begin.empty() && sample_begin.front() == 0 && sample_begin.back() == points.rows &&
+                   std::is_sorted(sample_begin.begin(), sample_begin.end()),
+               UsageError, "sample_begin must ascend from 0 to the number of points, {}", points.rows);
+  const auto samples = static_cast<std::int64_t>(sample_begin.size()) - 1;
+  RAREFY_CHECK(samples <= layout.max_batch(), UsageError,
+               "{} samples exceed the {} that {}-dimensional coordinates can hold", samples, layout.max_batch(),
+               layout.dims);
+}
+
+void set_rounding(std::string_view name, VoxelizeOptions& options) {
+  RAREFY_CHECK(name == "floor" || name == "round_minus_min" || name == "floor_from_crop", UsageError,
+               "rounding is '{}', known are 'floor', 'round_minus_min' and 'floor_from_crop'", name);
+  options.rounding = name == "round_minus_min" ? Rounding::round_minus_min : Rounding::floor;
+  options.origin = VoxelizeOptions::filled(0.0f);
+  if (name != "floor_from_crop") return;
+  for (int a = 0; a < options.dims; ++a) {
+    options.origin[a] = options.crop_min[a];
+    RAREFY_CHECK(std::isfinite(options.origin[a]), UsageError,
+                 "rounding 'floor_from_crop' counts voxels from the crop, which has no lower bound along {}",
+                 kAxisName[a]);
+  }
+}
+
 void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin, const VoxelizeOptions& options,
               Executor& executor, Voxels& out) {
+  check_voxelize(points, sample_begin, options);
   const KeyLayout layout = key_layout(options.dims);
-  check_options(points, sample_begin, options, layout);
   const auto count = static_cast<std::size_t>(points.rows);
   std::vector<std::uint64_t>& keys = out.scratch[0];
   std::vector<std::uint64_t>& words = out.scratch[1];

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "rarefy/executor.h"
@@ -27,8 +28,14 @@ struct VoxelizeOptions {
   /// Points outside [crop_min, crop_max) are dropped. Infinite = no crop.
   std::array<float, kMaxDims> crop_min = filled(-std::numeric_limits<float>::infinity());
   std::array<float, kMaxDims> crop_max = filled(std::numeric_limits<float>::infinity());
+  /// Subtracted from the points, in float32, before the division.
+  std::array<float, kMaxDims> origin = filled(0.0f);
   static constexpr std::array<float, kMaxDims> filled(float v) { return {v, v, v, v}; }
 };
+/// How models and programs call the rules: "floor", "round_minus_min", and "floor_from_crop", the rule of spconv's
+/// point-to-voxel: floor with the crop's lower corner as origin (set the crop first).
+/// @throws UsageError listing the names; and when "floor_from_crop" has no finite corner
+void set_rounding(std::string_view name, VoxelizeOptions& options);
 
 /// What voxelization made of the points. Vectors keep their capacity between calls.
 struct Voxels {
@@ -61,6 +68,10 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
               Executor& executor, Voxels& out);
 
 enum class Reduction : std::uint8_t { first, mean, max };
+
+/// The checks of voxelize alone; the points themselves are not read (they may lie on another device).
+void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin,
+                    const VoxelizeOptions& options);
 
 /// Features of voxels from features of their points. y: [V, C]; x: [P, C].
 /// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN. A voxel

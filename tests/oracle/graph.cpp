@@ -61,7 +61,7 @@ struct Machine : MachineState {
       options.crop_min[a] = static_cast<float>(node.numbers("crop_min")[a]);
     for (std::size_t a = 0; a < node.numbers("crop_max").size(); ++a)
       options.crop_max[a] = static_cast<float>(node.numbers("crop_max")[a]);
-    options.rounding = node.text("rounding") == "floor" ? Rounding::floor : Rounding::round_minus_min;
+    set_rounding(node.text("rounding"), options);
     const VoxelMap map = voxelize({points.data(), x.rows, x.cols}, space_of(node.inputs[0]).sample_begin, options);
     Space& space = spaces[node.outputs[0]];
     space.dims = options.dims;

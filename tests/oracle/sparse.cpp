@@ -129,6 +129,8 @@ std::vector<Site> downsample(const std::vector<Site>& in, const KernelShape& ker
       const std::int64_t stride = f == 0 ? 1 : std::int64_t{in_stride[f - 1]} * kernel.stride[f - 1];
       for (std::int64_t v = low[f] - reach; v <= high[f] + reach; ++v) {
         if (v % stride != 0) continue;
+        const std::int64_t cells = f == 0 ? 0 : kernel.cells[f - 1];
+        if (cells > 0 && (v < 0 || v / stride >= cells)) continue;
         // Keep what some input can reach along this axis alone, or the box of four dimensions is too large to try.
         bool reachable = f == 0;
         if (f > 0) {
@@ -178,7 +180,8 @@ VoxelMap voxelize(Matrix<const float> points, std::span<const std::int64_t> samp
         const float x = points(p, a);
         finite = finite && std::isfinite(x);
         inside = inside && x >= options.crop_min[a] && x < options.crop_max[a];
-        const float quotient = x / options.voxel_size[a];
+        const float moved_x = x - options.origin[a];
+        const float quotient = moved_x / options.voxel_size[a];
         const float rounded = options.rounding == Rounding::floor ? std::floor(quotient) : std::rint(quotient);
         inside = inside && rounded >= static_cast<double>(-limit) && rounded < static_cast<double>(limit);
         site[1 + a] = inside ? static_cast<std::int64_t>(rounded) : 0;

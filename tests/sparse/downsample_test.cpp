@@ -73,6 +73,8 @@ TEST(Downsample, equals_the_oracle) {
       kernel.stride[a] = static_cast<std::int32_t>(rng.integer(1, 4));
       kernel.dilation[a] = static_cast<std::int32_t>(rng.integer(1, 2));
       kernel.padding[a] = static_cast<std::int32_t>(kernel.rule == CoordinateRule::padded ? rng.integer(0, 2) : 0);
+      if (kernel.rule == CoordinateRule::padded && rng.chance(0.3))
+        kernel.cells[a] = static_cast<std::int32_t>(rng.integer(1, 5));
     }
     Coords out;
     downsample(in, kernel, serial_executor(), out);

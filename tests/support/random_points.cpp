@@ -25,6 +25,7 @@ PointCase random_point_case(Rng& rng) {
       c.options.crop_min[a] = static_cast<float>(-spread * rng.uniform());
       c.options.crop_max[a] = static_cast<float>(spread * rng.uniform());
     }
+    if (c.options.rounding == Rounding::floor && rng.chance(0.5)) set_rounding("floor_from_crop", c.options);
   }
   for (std::int64_t p = 0; p < c.rows; ++p) {
     for (int a = 0; a < c.options.dims; ++a) {

@@ -9,11 +9,13 @@ OpDef voxelize() {
   op.doc = "Voxels of points: floor(x / voxel_size) in float32, sorted; and for each point the row of its voxel.";
   op.inputs = {"points: features"};
   op.outputs = {"voxels: space", "voxel_of_point: index"};
-  op.attributes = {
-      {"voxel_size", std::vector<double>{0.05, 0.05, 0.05}, "per axis, in the unit of the coordinates"},
-      {"rounding", std::string("floor"), "\"floor\", or \"round_minus_min\" (the rule of the spvnas code)"},
-      {"crop_min", std::vector<double>{}, "points below are dropped; empty = no crop"},
-      {"crop_max", std::vector<double>{}, "points at or above are dropped; empty = no crop"}};
+  op.attributes = {{"voxel_size", std::vector<double>{0.05, 0.05, 0.05}, "per axis, in the unit of the coordinates"},
+                   {"rounding", std::string("floor"),
+                    "\"floor\", \"round_minus_min\" (the rule of the spvnas code) or \"floor_from_crop\" (spconv's: "
+                    "counted from the crop's "
+                    "lower corner)"},
+                   {"crop_min", std::vector<double>{}, "points below are dropped; empty = no crop"},
+                   {"crop_max", std::vector<double>{}, "points at or above are dropped; empty = no crop"}};
   op.geometry = true;
   op.channels = {{ChannelRule::Flow::fixed, 0, "", 0}};
   op.infer = [](const InferArgs& args) -> Inferred {
@@ -33,9 +35,9 @@ OpDef voxelize() {
                    "node '{}' (voxelize): {} has {} entries, expected {} or none", node.name, crop,
                    node.numbers(crop).size(), size.size());
     const std::string& rounding = node.text("rounding");
-    RAREFY_CHECK(rounding == "floor" || rounding == "round_minus_min", ShapeError,
-                 "node '{}' (voxelize): rounding is '{}', known are 'floor' and 'round_minus_min'", node.name,
-                 rounding);
+    RAREFY_CHECK(rounding == "floor" || rounding == "round_minus_min" || rounding == "floor_from_crop", ShapeError,
+                 "node '{}' (voxelize): rounding is '{}', known are 'floor', 'round_minus_min' and 'floor_from_crop'",
+                 node.name, rounding);
     ValueType space;
     space.kind = ValueKind::space;
     space.space = args.output_ids[0];

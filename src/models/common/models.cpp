@@ -81,6 +81,16 @@ Graph build(std::string_view name, const ModelOptions& options) {
   return def.build(options);
 }
 
+Pipeline nuscenes_detection_pipeline() {
+  Pipeline p;
+  p.voxel_size = {0.075, 0.075, 0.2};
+  p.rounding = "floor_from_crop";
+  p.crop_min = {-54.0, -54.0, -5.0};
+  p.crop_max = {54.0, 54.0, 3.0};
+  p.features = {{"x", "m"}, {"y", "m"}, {"z", "m"}, {"intensity", "1", 0.0, 255.0}};
+  return p;
+}
+
 Pipeline semantic_kitti_pipeline(double voxel_size) {
   Pipeline p;
   p.voxel_size = {voxel_size, voxel_size, voxel_size};

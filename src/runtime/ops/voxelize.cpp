@@ -14,7 +14,7 @@ void run(const RunArgs& args) {
   fill(node.numbers("voxel_size"), options.voxel_size);
   fill(node.numbers("crop_min"), options.crop_min);
   fill(node.numbers("crop_max"), options.crop_max);
-  options.rounding = node.text("rounding") == "floor" ? Rounding::floor : Rounding::round_minus_min;
+  set_rounding(node.text("rounding"), options);
   const SpaceValue& points = args.space(args.graph->type(node.inputs[0]).space);
   Voxels& voxels = args.index(node.outputs[1]);
   rarefy::voxelize(args.input(0), points.sample_begin, options, *args.executor, voxels);

@@ -1,0 +1,7 @@
+#include "kernels/cuda/conv/on_demand.h"
+
+namespace rarefy::cuda::conv_gpu {
+
+void on_demand_bf16(const Conv& conv, Stream stream) { on_demand<Bf16>(conv, stream); }
+
+}  // namespace rarefy::cuda::conv_gpu

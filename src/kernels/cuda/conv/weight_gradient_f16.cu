@@ -1,0 +1,9 @@
+#include "kernels/cuda/conv/weight_gradient.h"
+
+namespace rarefy::cuda::conv_gpu {
+
+void weight_gradient_f16(const WeightGradient& gradient, int tile, Stream stream) {
+  weight_gradient<F16>(gradient, tile, stream);
+}
+
+}  // namespace rarefy::cuda::conv_gpu
