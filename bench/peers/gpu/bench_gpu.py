@@ -2,7 +2,7 @@
 """Sparse networks on one NVIDIA GPU: spconv, spconv-triton, gather + cuBLAS + scatter in PyTorch, and rarefy.torch, in turns.
 
     bench_gpu.py --data FOLDER --out RESULTS.json [--models minkunet_w0.5,minkunet_w1.0,spvcnn_w1.0,centerpoint]
-                 [--peers gather_cublas,spconv,spconv_folded,rarefy] [--train] [--rounds 15] [--weights FOLDER]
+                 [--peers gather_cublas,spconv,spconv_folded,rarefy,rarefy_session] [--train] [--rounds 15] [--weights FOLDER]
 
 Every implementation gets the same network (networks.py), weights and scans, and must agree with gather + cuBLAS + scatter in
 float32 before it is timed. Inference: one scan, fp16 weights and features (.half()), eval(). Norms and ReLU are layers of
@@ -13,7 +13,8 @@ the encoder), GradScaler, SGD with momentum.
 Times are medians in ms of runs that alternate between implementations and scans; `events` by CUDA events, `wall` from call to
 synchronised end. net: from voxels on the GPU to logits; whole: from points on the GPU, voxelized by PyTorch (scans.voxelize).
 busy: the sum over kernels and copies as the profiler sees it, of one run; wall minus busy is what the host costs. maps: the
-part of spconv's and gather's time that makes maps. --weights writes what the networks were given, under names that `rarefy
+part of spconv's and gather's time that makes maps. rarefy is rarefy.torch in the same network; rarefy_session is rarefy's own
+program, from points in host memory to labels and logits in host memory. --weights writes what the networks were given, under names that `rarefy
 convert` knows, with the logits of the reference, so that other programs can be held against them.
 """
 import argparse
@@ -93,6 +94,26 @@ class Peer:
         finally:
             for (module, name), make in zip(places, kept):
                 setattr(module, name, make)
+
+
+class SessionPeer:
+    """rarefy's own program on the same weights: from points in host memory to labels and logits in host memory."""
+
+    name = "rarefy_session"
+
+    def __init__(self):
+        import rarefy
+        self.rarefy, self.version = rarefy, rarefy.__version__
+
+    def open(self, model, net, voxel_size):
+        name, width = model.split("_w")
+        fresh = self.rarefy.build(name, width=float(width))
+        pipeline = {**fresh.pipeline, "voxel_size": [voxel_size] * 3, "rounding": "round_minus_min", "reduction": "first"}
+        fresh = self.rarefy.build(name, width=float(width), pipeline=pipeline)
+        weights = networks.rarefy_weights(net)
+        weights = {key: value.reshape(fresh.weights[key].shape) for key, value in weights.items()}
+        full = self.rarefy.Model(fresh.graph, weights, pipeline=pipeline)
+        return full.session(threads=os.cpu_count(), device="cuda" if CUDA else "cpu")
 
 
 def wait():
@@ -205,6 +226,21 @@ def inference(model, peers, inputs, points, a, results, roof):
         results["floor"][model] = floor_of(reference, a.gather.tensor(*inputs[0]), roof)
         if a.weights:
             write_weights(model, reference, references[0], a.weights)
+        session, session_row = None, {"model": model, "peer": "rarefy_session", "task": "inference",
+                                      "precision": "fp16" if CUDA else "fp32"}
+        host = [p.cpu().numpy() for p in points or []]
+        if a.session is not None and points:
+            results["rows"].append(session_row)
+            try:
+                session = a.session.open(model, reference, a.voxel_size)
+                errors = [error_of(torch.from_numpy(session.run(points=host[k])["logits"].copy()).to(DEVICE), references[k])
+                          for k in range(len(inputs))]
+                session_row["error"] = max(errors, key=lambda e: e["relative"])
+                session_row["outcome"] = "ok" if session_row["error"]["relative"] < 2e-2 else "results differ"
+            except Exception as error:  # noqa: BLE001
+                session_row["outcome"] = f"{type(error).__name__}: {str(error)[:300]}"
+                session = None
+                traceback.print_exc()
         del reference
         runs, done = {}, {}
         for peer in peers:
@@ -237,8 +273,11 @@ def inference(model, peers, inputs, points, a, results, roof):
         for kind in ("net", "voxelize", "whole") if points else ("net",):
             times = {name: [] for name in runs}
             shared = []
+            own = []
             for turn in range(a.rounds + 2):
                 k = turn % len(inputs)
+                if kind == "whole" and session is not None:
+                    own.append((once(lambda: session.run(points=host[k])), session.profile()))
                 if kind == "voxelize":
                     shared.append(once(lambda: scans.voxelize(points[k], a.voxel_size)))
                     continue
@@ -249,6 +288,10 @@ def inference(model, peers, inputs, points, a, results, roof):
                         times[name].append(once(lambda: run(k, given=scans.voxelize(points[k], a.voxel_size))))
             for name, found in times.items():
                 done[name][1][kind] = spread((shared or found)[2:])
+            if own:
+                session_row["whole"] = spread([times for times, _ in own[2:]])
+                session_row["session_ms"] = {part: round(statistics.median(p[part] for _, p in own[2:]), 4)
+                                             for part in ("total_ms", "voxelize_ms", "maps_ms", "network_ms")}
         for name, run in runs.items():
             peer, row = done[name]
             row["profile"] = busy(lambda: run(0))
@@ -400,9 +443,13 @@ def main():
         with open(a.out, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
 
-    peers = []
+    peers, a.session = [], None
     for name in a.peers.split(","):
         try:
+            if name == "rarefy_session":
+                a.session = SessionPeer()
+                results["peers"][name] = a.session.version
+                continue
             peers.append(Peer(name))
             results["peers"][name] = peers[-1].version
         except Exception as error:  # noqa: BLE001
@@ -459,7 +506,7 @@ def show(row):
             text += f" {kind} {row[kind]['events_ms']:7.2f} ({row[kind]['wall_ms']:7.2f} wall)"
     profile = row.get("profile") or {}
     text += f"  busy {profile.get('busy_ms', 0):.2f} in {profile.get('kernels', 0)}"
-    text += f"  maps {row['maps_ms']:.2f}" if "maps_ms" in row else ""
+    text += f"  maps {row['maps_ms']:.2f}" if "maps_ms" in row else f"  {row['session_ms']}" if "session_ms" in row else ""
     text += f"  error {row['error']['relative']:.1e}" if "error" in row else f"  gradients {row['gradient_cosine']['least']:.4f}"
     print(text, flush=True)
 

@@ -280,6 +280,46 @@ def mmdet3d_names(net):
     return result
 
 
+def rarefy_weights(net):
+    """Weights of MinkUNet or SPVCNN as a rarefy.Model takes them."""
+    result = {}
+
+    def add(name, module):
+        for key, value in module.state_dict().items():
+            if key == "num_batches_tracked":
+                continue
+            value = value.detach().cpu().float()
+            if value.dim() == 5:  # [C_out, k0, k1, k2, C_in]
+                value = value.flatten(1, 3).permute(1, 2, 0)
+            elif value.dim() == 2:
+                value = value.t()
+            result[f"{name}.{key}"] = value.contiguous().numpy()
+
+    def layer(name, module):
+        add(name, module.conv)
+        add(name + ".bn", module.norm)
+
+    def block(name, module):
+        layer(name + ".conv1", module.first)
+        layer(name + ".conv2", module.second)
+        if module.shortcut is not None:
+            add(name + ".shortcut", module.shortcut.linear)
+            add(name + ".shortcut.bn", module.shortcut.norm)
+
+    for i, module in enumerate(net.stem, 1):
+        layer(f"stem.conv{i}", module)
+    for part, stages in (("down", net.down), ("up", net.up)):
+        for i, (conv, first, second) in enumerate(stages, 1):
+            layer(f"{part}{i}.conv", conv)
+            block(f"{part}{i}.res1", first)
+            block(f"{part}{i}.res2", second)
+    for i, module in enumerate(getattr(net, "points", []), 1):
+        add(f"point{i}.linear", module.linear)
+        add(f"point{i}.bn", module.norm)
+    add("classifier", net.classifier)
+    return result
+
+
 def put(result, name, module):
     for key, value in module.state_dict().items():
         value = value.detach().cpu().contiguous()
