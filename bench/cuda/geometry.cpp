@@ -29,8 +29,7 @@ Json bench_geometry(const Options& options, const std::string& path) {
   const auto bytes = static_cast<std::int64_t>(points.size() * sizeof(float));
   on_device.reserve(bytes);
   const auto time = [&](const std::function<void()>& work) { return device_ms(work, options.repetitions, stream); };
-  Json json = {{"points", count}};
-  Json& ms = json["ms"] = Json::object();
+  Json json = {{"points", count}}, ms = Json::object();
   ms["upload"] = time([&] { cuda::copy_to_device(on_device.data(), points.data(), bytes, stream); });
   const Matrix<const float> matrix(on_device.as<float>(), count, 4);
   cuda::PointVoxels voxels;
@@ -68,6 +67,7 @@ Json bench_geometry(const Options& options, const std::string& path) {
     for (auto* maps : {&down, &up})
       for (auto& map : *maps) cuda::sort_map(map, 1, stream);
   });
+  json["ms"] = std::move(ms);
   return json;
 }
 

@@ -1,6 +1,7 @@
 #include "bench_cuda.h"
 #include "data/formats/formats.h"
 #include "kernels/cuda/conv.h"
+#include "kernels/cuda/conv/tune.h"
 #include "kernels/cuda/kernel_map.h"
 #include "measure/input.h"
 #include "sparse/voxelize.h"
@@ -98,16 +99,44 @@ struct Case {
     return row(std::string(cuda::name(flow)) + form, ms);
   }
 
-  Json weight_gradient() {
+  /// Every tile and cut of implicit GEMM, over the sorted map.
+  void sweep(int splits, Json& rows_out) {
+    cuda::sort_map(level.map, splits, stream);
+    const cuda::MapView map = level.map.by_mask();
+    const std::int64_t rows = level.sites.rows;
+    const cuda::conv_gpu::Cut chosen =
+        cuda::choose_cut(rows, layer.in, layer.out, map.volume, map.splits, arithmetic);
+    for (int tile = 0; tile < cuda::tile_choices(); ++tile)
+      for (const int slices : {1, 2, 4}) {
+        const double ms = device_ms(
+            [&] {
+              cuda::conv_implicit({x.data(), rows, layer.in, layer.in}, weights, &map, {}, stream, workspace,
+                                  {y.data(), rows, layer.out, layer.out}, tile, slices);
+            },
+            repetitions, stream);
+        const auto shape = cuda::tile_shape(tile);
+        Json entry = row("tile " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " splits " +
+                             std::to_string(splits) + " slices " + std::to_string(slices),
+                         ms);
+        entry["chosen"] = tile == chosen.tile && slices == chosen.slices;
+        rows_out.push_back(std::move(entry));
+      }
+  }
+
+  /// @param tile, ranges  0: the cost model's
+  Json weight_gradient(int tile = 0, int ranges = 0) {
     const cuda::MapView map = level.map.plain();
     const std::int64_t rows = level.sites.rows;
     const double ms = device_ms(
         [&] {
           cuda::conv_weight_gradient({x.data(), rows, layer.in, layer.in}, {g.data(), rows, layer.out, layer.out},
-                                     &map, arithmetic, false, stream, workspace, gradient.as<float>());
+                                     &map, arithmetic, false, stream, workspace, gradient.as<float>(), tile, ranges);
         },
         repetitions, stream);
-    return row("weight gradient", ms);
+    return row(tile == 0 && ranges == 0
+                   ? std::string("weight gradient")
+                   : "weight gradient tile " + std::to_string(tile) + " ranges " + std::to_string(ranges),
+               ms);
   }
 };
 
@@ -119,7 +148,7 @@ Json bench_layers(const Options& options, const std::string& scan) {
   std::vector<Level> levels = levels_of(scan, stream);
   Json result = Json::object();
   for (const Arithmetic arithmetic : {Arithmetic::f16, Arithmetic::tf32}) {
-    Json& rows = result[std::string(cuda::name(arithmetic))] = Json::array();
+    Json rows = Json::array();
     for (const Layer& layer : kLayers) {
       if (arithmetic == Arithmetic::tf32 && layer.level % 3 != 0) continue;
       Case c(layer, levels[static_cast<std::size_t>(layer.level)], arithmetic, stream, options.repetitions);
@@ -127,7 +156,12 @@ Json bench_layers(const Options& options, const std::string& scan) {
       rows.push_back(c.forward(Flow::on_demand, 0));
       rows.push_back(c.forward(Flow::gather_scatter, 0));
       rows.push_back(c.weight_gradient());
+      if (!options.sweep || arithmetic != Arithmetic::f16) continue;
+      for (const int splits : {1, 2}) c.sweep(splits, rows);
+      for (const int tile : cuda::conv_gpu::kGradientTiles)
+        for (const int ranges : {0, 4, 16, 64}) rows.push_back(c.weight_gradient(tile, ranges));
     }
+    result[std::string(cuda::name(arithmetic))] = std::move(rows);
   }
   return result;
 }

@@ -108,7 +108,7 @@ void run_to_dense(const DeviceArgs& args) {
 }
 
 void run_from_dense(const DeviceArgs& args) {
-  cuda::from_dense(*args.space(args.node.inputs[1]).sites, std::any_cast<const Box&>(args.state), args.real_input(0),
+  cuda::from_dense(*args.space(args.node.inputs[2]).sites, std::any_cast<const Box&>(args.state), args.real_input(0),
                    args.stream, args.output());
 }
 

@@ -1,8 +1,7 @@
-#include "kernels/cuda/geometry/radix_sort.h"
-
 #include <cub/device/device_radix_sort.cuh>
 
 #include "kernels/cuda/error.h"
+#include "kernels/cuda/geometry/radix_sort.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
@@ -11,8 +10,8 @@ namespace {
 template <class Key>
 std::size_t sort_pairs(void* temp, std::size_t bytes, const Key* keys, const std::int32_t* rows, std::int64_t count,
                        int bits, Stream stream, Key* sorted, std::int32_t* sorted_rows) {
-  check(cub::DeviceRadixSort::SortPairs(temp, bytes, keys, sorted, rows, sorted_rows,
-                                        static_cast<std::uint32_t>(count), 0, bits, stream),
+  check(cub::DeviceRadixSort::SortPairs(temp, bytes, keys, sorted, rows, sorted_rows, static_cast<std::uint32_t>(count),
+                                        0, bits, stream),
         "a radix sort");
   return bytes;
 }

@@ -19,7 +19,8 @@ __device__ inline std::int32_t lower_bound(const std::uint64_t* __restrict__ key
   return low;
 }
 
-/// The same over keys[0, count) with some bits cleared, searched from `near` outwards: what is looked for lies close by.
+/// The same over keys[0, count) with some bits cleared, searched from `near` outwards: what is looked for lies close
+/// by.
 __device__ inline std::int32_t lower_bound_near(const std::uint64_t* __restrict__ keys, std::uint64_t mask,
                                                 std::int32_t count, std::int32_t near, std::uint64_t key) {
   const auto below = [&](std::int32_t i) { return (__ldg(keys + i) & mask) < key; };

@@ -12,8 +12,12 @@ namespace rarefy::cuda {
 void read_rows(std::span<Sites* const> sites, PinnedBuffer& buffer, Stream stream) {
   if (sites.empty()) return;
   auto* counts = buffer.reserve_for<std::int32_t>(2 * static_cast<std::int64_t>(sites.size()));
-  for (std::size_t i = 0; i < sites.size(); ++i)
-    copy_to_host(counts + 2 * i, sites[i]->count.data(), 2 * sizeof(std::int32_t), stream);
+  for (std::size_t first = 0; first < sites.size(); first += geometry::kMostCounts) {
+    const std::int32_t* part[geometry::kMostCounts];
+    const std::size_t size = std::min(geometry::kMostCounts, sites.size() - first);
+    for (std::size_t i = 0; i < size; ++i) part[i] = sites[first + i]->count.as<std::int32_t>();
+    geometry::gather_counts({part, size}, stream, counts + 2 * first);
+  }
   synchronize(stream);
   for (std::size_t i = 0; i < sites.size(); ++i) sites[i]->rows = counts[2 * i];
   for (std::size_t i = 0; i < sites.size(); ++i) {

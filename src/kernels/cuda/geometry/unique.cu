@@ -1,8 +1,9 @@
-#include "kernels/cuda/geometry/unique.h"
+#include <algorithm>
 
 #include "kernels/cuda/error.h"
 #include "kernels/cuda/geometry/block.h"
 #include "kernels/cuda/geometry/search.h"
+#include "kernels/cuda/geometry/unique.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
@@ -36,6 +37,14 @@ __global__ void store_count_kernel(std::int32_t* count, std::int32_t rows) {
   count[1] = 0;
 }
 
+struct CountList {
+  const std::int32_t* counts[kMostCounts];
+};
+
+__global__ void gather_counts_kernel(const __grid_constant__ CountList list, std::int32_t* host) {
+  host[threadIdx.x] = list.counts[threadIdx.x / 2][threadIdx.x % 2];
+}
+
 }  // namespace
 
 std::int64_t tiles_of(std::int64_t size) { return blocks_for(size, kTile); }
@@ -54,6 +63,13 @@ void write_unique(const SortedKeys& from, const std::int32_t* tile_counts, Strea
 void store_count(std::int32_t* count, std::int32_t rows, Stream stream) {
   store_count_kernel<<<1, 1, 0, stream>>>(count, rows);
   check_launch("writing the number of sites");
+}
+
+void gather_counts(std::span<const std::int32_t* const> counts, Stream stream, std::int32_t* host) {
+  CountList list;
+  std::copy(counts.begin(), counts.end(), list.counts);
+  gather_counts_kernel<<<1, static_cast<unsigned>(2 * counts.size()), 0, stream>>>(list, host);
+  check_launch("reading the numbers of sites");
 }
 
 }  // namespace rarefy::cuda::geometry

@@ -1,6 +1,8 @@
 #pragma once
 /// From sorted keys with duplicates to a set of sites.
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/cuda/device.h"
 
@@ -24,5 +26,8 @@ void write_unique(const SortedKeys& from, const std::int32_t* tile_counts, Strea
 
 /// Writes `rows` and 0 to the two counters of Sites.
 void store_count(std::int32_t* count, std::int32_t rows, Stream stream);
+inline constexpr std::size_t kMostCounts = 64;
+/// Writes the two counters of each of at most kMostCounts sites to page-locked host memory, [counts.size(), 2].
+void gather_counts(std::span<const std::int32_t* const> counts, Stream stream, std::int32_t* host);
 
 }  // namespace rarefy::cuda::geometry

@@ -85,8 +85,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    subtract_minima_kernel(KeyPacking from, KeyPacking to, std::uint32_t highest, const std::uint32_t* minima,
-                           std::int64_t count, std::uint64_t* keys, std::int32_t* counters) {
+    subtract_minima_kernel(const __grid_constant__ KeyPacking from, const __grid_constant__ KeyPacking to,
+                           std::uint32_t highest, const std::uint32_t* minima, std::int64_t count, std::uint64_t* keys,
+                           std::int32_t* counters) {
   const std::int64_t p = thread_index();
   const std::uint64_t key = p < count ? keys[p] : kNone;
   bool fits = true;
@@ -116,8 +117,9 @@ __device__ std::uint64_t unpacked(const KeyPacking& packing, const KeyLayout& la
   return result;
 }
 
-__global__ void __launch_bounds__(kTile) write_voxels_kernel(SortedPoints from, KeyPacking packing, KeyLayout layout,
-                                                             const std::int32_t* tile_counts, VoxelTables to) {
+__global__ void __launch_bounds__(kTile)
+    write_voxels_kernel(SortedPoints from, const __grid_constant__ KeyPacking packing, KeyLayout layout,
+                        const std::int32_t* tile_counts, VoxelTables to) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kTile + threadIdx.x;
   const TilePlace place = tile_place(tile_counts, static_cast<int>(gridDim.x), static_cast<int>(blockIdx.x));
   const bool there = i < from.size;

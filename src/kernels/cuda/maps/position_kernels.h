@@ -32,8 +32,8 @@ void interpolation_rows(const PositionInput& at, const TargetSites& to, Scale sc
                         float* weight);
 
 /// keys[p] = index[p], or `targets` for -1; rows[p] = p.
-void index_keys(const std::int32_t* index, std::int64_t count, std::int64_t targets, Stream stream,
-                std::uint32_t* keys, std::int32_t* rows);
+void index_keys(const std::int32_t* index, std::int64_t count, std::int64_t targets, Stream stream, std::uint32_t* keys,
+                std::int32_t* rows);
 /// begin[t] = first of the sorted keys that is not below t, for t in [0, targets].
 void begins_of(const std::uint32_t* sorted, std::int64_t count, std::int64_t targets, Stream stream,
                std::int32_t* begin);

@@ -1,6 +1,6 @@
 #include "kernels/cuda/error.h"
-#include "kernels/cuda/geometry/position_kernels.h"
 #include "kernels/cuda/geometry/search.h"
+#include "kernels/cuda/maps/position_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
@@ -9,9 +9,7 @@ constexpr int kThreads = 128;
 
 __device__ std::int64_t thread_index() { return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
-__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
+__device__ std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 /// The cell of the target's grid that holds a position; as on the CPU (sparse/point_voxel.cpp), operation by operation.
 template <int kDims>
@@ -26,8 +24,7 @@ struct Cell {
     const std::int64_t stride = to.stride[axis];
     low[axis] = floor_div(floor, stride) * stride;
     low_in_range = low_in_range && low[axis] >= -to.layout.limit;
-    fraction[axis] =
-        __ddiv_rn(__dsub_rn(position, static_cast<double>(low[axis])), static_cast<double>(stride));
+    fraction[axis] = __ddiv_rn(__dsub_rn(position, static_cast<double>(low[axis])), static_cast<double>(stride));
   }
 };
 
@@ -192,14 +189,14 @@ void locate_rows(const PositionInput& from, const TargetSites& to, Stream stream
 
 void interpolation_rows(const PositionInput& at, const TargetSites& to, Scale scale, Stream stream, std::int32_t* row,
                         float* weight) {
-  const auto kernel = (scale == Scale::to_one ? kInterpolation<Scale::to_one>
-                                              : kInterpolation<Scale::none>)[to.layout.dims - 1];
+  const auto kernel =
+      (scale == Scale::to_one ? kInterpolation<Scale::to_one> : kInterpolation<Scale::none>)[to.layout.dims - 1];
   kernel<<<blocks_for(at.rows, kThreads), kThreads, 0, stream>>>(at, to, row, weight);
   check_launch("making interpolation weights");
 }
 
-void index_keys(const std::int32_t* index, std::int64_t count, std::int64_t targets, Stream stream,
-                std::uint32_t* keys, std::int32_t* rows) {
+void index_keys(const std::int32_t* index, std::int64_t count, std::int64_t targets, Stream stream, std::uint32_t* keys,
+                std::int32_t* rows) {
   index_keys_kernel<<<blocks_for(count, kThreads), kThreads, 0, stream>>>(
       index, count, static_cast<std::uint32_t>(targets), keys, rows);
   check_launch("reading an index");

@@ -4,10 +4,10 @@
 #include <bit>
 
 #include "base/check.h"
-#include "kernels/cuda/geometry/map_kernels.h"
 #include "kernels/cuda/geometry/radix_sort.h"
 #include "kernels/cuda/geometry/sites_impl.h"
 #include "kernels/cuda/geometry/slices.h"
+#include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda {
 namespace {
@@ -113,9 +113,9 @@ void sort_map(DeviceMap& map, int splits, Stream stream) {
   constexpr int kMaskBits = 32;
   splits = std::max({splits, 1, (map.volume + kMaskBits - 1) / kMaskBits});
   map.splits = splits;
-  const SortedMap to{reserve_table(map.sorted, map.volume, map.ld), reserve_table(map.order, splits, map.ld),
-                     map.masks.reserve_for<std::uint32_t>(
-                         std::max<std::int64_t>(splits * map.ld / MapView::kMaskRows, 1))};
+  const SortedMap to{
+      reserve_table(map.sorted, map.volume, map.ld), reserve_table(map.order, splits, map.ld),
+      map.masks.reserve_for<std::uint32_t>(std::max<std::int64_t>(splits * map.ld / MapView::kMaskRows, 1))};
   if (map.ld == 0) return;
   Ranges ranges{map.volume, splits, (map.volume + splits - 1) / splits, map.out_rows, map.ld};
   const int number_bits = splits == 1 ? 0 : std::bit_width(static_cast<unsigned>(splits - 1));

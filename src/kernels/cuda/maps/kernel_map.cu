@@ -1,6 +1,6 @@
 #include "kernels/cuda/error.h"
-#include "kernels/cuda/geometry/map_kernels.h"
 #include "kernels/cuda/geometry/search.h"
+#include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
@@ -21,8 +21,8 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t last = first + kThreads < input.out_rows ? first + kThreads - 1 : input.out_rows - 1;
   const auto t = static_cast<int>(threadIdx.x);
   if (first < input.out_rows && t < 2 * runs.count)
-    bounds[t] = lower_bound(input.in_keys, 0, input.in_rows,
-                            input.out_keys[t % 2 == 0 ? first : last] + runs.delta[t / 2]);
+    bounds[t] =
+        lower_bound(input.in_keys, 0, input.in_rows, input.out_keys[t % 2 == 0 ? first : last] + runs.delta[t / 2]);
   __syncthreads();
   const bool exists = column < input.out_rows;
   const std::uint64_t key = exists ? input.out_keys[column] : 0;

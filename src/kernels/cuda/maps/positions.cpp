@@ -2,11 +2,11 @@
 #include <bit>
 
 #include "base/check.h"
-#include "kernels/cuda/geometry/position_kernels.h"
 #include "kernels/cuda/geometry/radix_sort.h"
 #include "kernels/cuda/geometry/sites_impl.h"
 #include "kernels/cuda/geometry/slices.h"
 #include "kernels/cuda/kernel_map.h"
+#include "kernels/cuda/maps/position_kernels.h"
 
 namespace rarefy::cuda {
 namespace {

@@ -10,10 +10,10 @@ namespace rarefy::cuda::geometry {
 struct Runs {
   static constexpr int kMost = 64;
   int count = 0;
-  int length = 1;             ///< offsets of each run
-  int first_offset = 0;       ///< of the first run; the others follow
-  std::uint64_t step = 0;     ///< between the keys of a run's sites
-  std::uint64_t delta[kMost]; ///< from an output key to the input key of the run's first offset
+  int length = 1;              ///< offsets of each run
+  int first_offset = 0;        ///< of the first run; the others follow
+  std::uint64_t step = 0;      ///< between the keys of a run's sites
+  std::uint64_t delta[kMost];  ///< from an output key to the input key of the run's first offset
 };
 
 struct MapInput {
@@ -43,9 +43,9 @@ struct Ranges {
 void make_masks(const std::int32_t* in_row, const Ranges& ranges, Stream stream, std::uint32_t* keys,
                 std::int32_t* index);
 struct SortedMap {
-  std::int32_t* in_row = nullptr;   ///< [K, ld]
-  std::int32_t* order = nullptr;    ///< [splits, ld]
-  std::uint32_t* masks = nullptr;   ///< [splits, ld / 32]
+  std::int32_t* in_row = nullptr;  ///< [K, ld]
+  std::int32_t* order = nullptr;   ///< [splits, ld]
+  std::uint32_t* masks = nullptr;  ///< [splits, ld / 32]
 };
 /// Writes all of the sorted form from the sorted keys and rows.
 void apply_order(const std::int32_t* in_row, const Ranges& ranges, const std::uint32_t* keys, const std::int32_t* index,

@@ -1,5 +1,5 @@
 #include "kernels/cuda/error.h"
-#include "kernels/cuda/geometry/map_kernels.h"
+#include "kernels/cuda/maps/map_kernels.h"
 
 namespace rarefy::cuda::geometry {
 namespace {
@@ -11,9 +11,8 @@ __device__ int first_of(const Ranges& ranges, int split) { return split * ranges
 
 __device__ std::uint32_t low_bits(int count) { return count >= 32 ? ~0U : (1U << count) - 1; }
 
-__global__ void __launch_bounds__(kThreads)
-    make_masks_kernel(const std::int32_t* __restrict__ in_row, Ranges ranges, std::uint32_t* keys,
-                      std::int32_t* index) {
+__global__ void __launch_bounds__(kThreads) make_masks_kernel(const std::int32_t* __restrict__ in_row, Ranges ranges,
+                                                              std::uint32_t* keys, std::int32_t* index) {
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (row >= ranges.rows) return;
   const int split = static_cast<int>(blockIdx.y), first = first_of(ranges, split);
