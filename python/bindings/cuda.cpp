@@ -75,8 +75,10 @@ Pool& pool_of(int device, Address stream) {
 
 template <class T>
 std::vector<std::unique_ptr<T>>& free_list(Pool& pool) {
-  if constexpr (std::is_same_v<T, cuda::Sites>) return pool.sites;
-  else return pool.maps;
+  if constexpr (std::is_same_v<T, cuda::Sites>)
+    return pool.sites;
+  else
+    return pool.maps;
 }
 std::int64_t room(const cuda::Sites& sites) { return sites.keys.capacity(); }
 std::int64_t room(const cuda::DeviceMap& map) { return map.in_row.capacity(); }
@@ -228,7 +230,8 @@ const cuda::DeviceWeights& packed(const WeightsArgument& a, WeightOrder order, c
 
 void check_shapes(const WeightsArgument& weights, std::int64_t in, std::int64_t out) {
   RAREFY_CHECK(std::get<2>(weights) == in && std::get<3>(weights) == out, ShapeError,
-               "weights of {} to {} channels, features of {} to {}", std::get<2>(weights), std::get<3>(weights), in, out);
+               "weights of {} to {} channels, features of {} to {}", std::get<2>(weights), std::get<3>(weights), in,
+               out);
 }
 
 void forward(int device, Address stream, cuda::Arithmetic arithmetic, const RowsArgument& x,
@@ -319,9 +322,12 @@ void bind_objects(py::module_& m) {
       .def_static("make", &make, py::arg("address"), py::arg("rows"), py::arg("dims"), py::arg("stride"),
                   py::arg("batches"), py::arg("order"), py::arg("device"), py::arg("stream"), NoGil(),
                   "Sites, sorted, of int32 rows (batch, x, y, ...) on the device. Waits for the device.")
-      .def_property_readonly("rows", [](const HeldSites& s) { return s.sites->rows; }, "N.")
-      .def_property_readonly("batches", [](const HeldSites& s) { return s.sites->batches; }, "Number of samples.")
-      .def_property_readonly("dims", [](const HeldSites& s) { return s.sites->dims; }, "D.")
+      .def_property_readonly(
+          "rows", [](const HeldSites& s) { return s.sites->rows; }, "N.")
+      .def_property_readonly(
+          "batches", [](const HeldSites& s) { return s.sites->batches; }, "Number of samples.")
+      .def_property_readonly(
+          "dims", [](const HeldSites& s) { return s.sites->dims; }, "D.")
       .def_property_readonly(
           "stride",
           [](const HeldSites& s) { return Numbers(s.sites->stride.begin(), s.sites->stride.begin() + s.sites->dims); },
@@ -329,9 +335,12 @@ void bind_objects(py::module_& m) {
       .def("write_keys", &write_keys, py::arg("address"), py::arg("stream"),
            "Writes the packed keys, uint64 [N]: fields of `layout`, batch first.");
   py::class_<HeldMap>(m, "KernelMap")
-      .def_property_readonly("in_rows", [](const HeldMap& k) { return k.map->in_rows; }, "Rows that it reads.")
-      .def_property_readonly("out_rows", [](const HeldMap& k) { return k.map->out_rows; }, "Rows that it writes.")
-      .def_property_readonly("volume", [](const HeldMap& k) { return k.map->volume; }, "Number of offsets.")
+      .def_property_readonly(
+          "in_rows", [](const HeldMap& k) { return k.map->in_rows; }, "Rows that it reads.")
+      .def_property_readonly(
+          "out_rows", [](const HeldMap& k) { return k.map->out_rows; }, "Rows that it writes.")
+      .def_property_readonly(
+          "volume", [](const HeldMap& k) { return k.map->volume; }, "Number of offsets.")
       .def_property_readonly("pairs", &pairs, "Pairs (input row, output row, offset). Waits for the device.");
   py::class_<cuda::DeviceWeights, std::shared_ptr<cuda::DeviceWeights>>(m, "Weights")
       .def(py::init<>())

@@ -207,13 +207,16 @@ def roofline():
 
 
 def floor_of(net, tensor, roof):
-    """Multiply-adds and bytes that one pass cannot avoid, and the ms they take at the measured peaks."""
-    gather_cublas.COUNTS.update(macs=0, bytes=0)
+    """What the convolutions of one pass cannot avoid in fp16: multiply-adds, bytes, and the ms they take at the measured
+    peaks, layer by layer whichever takes longer."""
+    gather_cublas.LAYERS.clear()
     net(tensor)
-    macs, moved = gather_cublas.COUNTS["macs"], gather_cublas.COUNTS["bytes"]
-    row = {"gmac": round(macs * 1e-9, 3), "mbytes_fp16": round(moved / (2 if tensor.features.element_size() == 4 else 1) * 1e-6, 2)}
+    layers = [(2 * macs, 2 * numbers) for macs, numbers in gather_cublas.LAYERS]
+    gather_cublas.LAYERS.clear()
+    row = {"gmac": round(sum(f for f, _ in layers) / 2e9, 3), "mbytes": round(sum(m for _, m in layers) * 1e-6, 2)}
     if roof:
-        row["ms"] = round(2 * macs / (roof["fp16_TFLOP_s"] * 1e9) + row["mbytes_fp16"] / (roof["copy_TB_s"] * 1e3), 4)
+        peak, copy = roof["fp16_TFLOP_s"] * 1e9, roof["copy_TB_s"] * 1e9
+        row["ms"] = round(sum(max(f / peak, m / copy) for f, m in layers), 4)
     return row
 
 

@@ -154,13 +154,12 @@ class SparseConvolution(torch.nn.Module):
         y = Convolution.apply(x.features, weight, pairs)
         if self.bias is not None:
             y = y + self.bias.to(y.dtype)
-        COUNTS["macs"] += pairs.number() * self.in_channels * self.out_channels
-        COUNTS["bytes"] += x.features.element_size() * (
-            pairs.in_rows * self.in_channels + pairs.out_rows * self.out_channels + self.weight.numel())
+        LAYERS.append((pairs.number() * self.in_channels * self.out_channels,
+                       pairs.in_rows * self.in_channels + pairs.out_rows * self.out_channels + self.weight.numel()))
         return SparseConvTensor(y, indices, shape, x.batch_size, x.maps)
 
 
-COUNTS = {"macs": 0, "bytes": 0}  # of the layers that ran: multiply-adds; features read once and written once, weights
+LAYERS = []  # of those that ran: multiply-adds, and numbers that must move (features read and written once, weights)
 
 
 class SubMConv3d(SparseConvolution):
