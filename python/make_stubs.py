@@ -64,7 +64,7 @@ def of_class(name, cls):
 
 
 def core_stub():
-    parts = ['"""Made by python/make_stubs.py from the bindings."""\n\nfrom typing import Any, Union\n\nimport numpy\n\nversion: str\n']
+    parts = ['"""Made by python/make_stubs.py from the bindings."""\n\nimport collections.abc\nimport typing\nfrom typing import Any, Union\n\nimport numpy\n\nversion: str\n']
     members = {name: value for name, value in vars(_core).items() if not name.startswith("_") and name != "version"}
     order = sorted(members, key=lambda n: (not inspect.isclass(members[n]), len(inspect.getmro(members[n]))
                                            if inspect.isclass(members[n]) else 0, n))

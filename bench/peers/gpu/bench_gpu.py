@@ -14,8 +14,8 @@ Times are medians in ms of runs that alternate between implementations and scans
 synchronised end. net: from voxels on the GPU to logits; whole: from points on the GPU, voxelized by PyTorch (scans.voxelize).
 busy: the sum over kernels and copies as the profiler sees it, of one run; wall minus busy is what the host costs. maps: the
 part of spconv's and gather's time that makes maps. rarefy is rarefy.torch in the same network; rarefy_session is rarefy's own
-program, from points in host memory to labels and logits in host memory. --weights writes what the networks were given, under names that `rarefy
-convert` knows, with the logits of the reference, so that other programs can be held against them.
+program, from points in host memory to labels and logits in host memory. --weights writes what the networks were given, under
+names that `rarefy convert` knows, with the logits of the reference, so that other programs can be held against them.
 """
 import argparse
 import contextlib
@@ -349,7 +349,7 @@ def training(model, peers, sample, a, results):
         try:
             net = peer.net(model, state, False)
             loss, grads = gradients(net, peer, True)
-            cosines = {n: float(torch.nn.functional.cosine_similarity(g.flatten(), expected[n].flatten(), 0)) for n, g in grads.items()}
+            cosines = {n: error_of(g, expected[n])["cosine"] for n, g in grads.items()}
             row["loss"], row["loss_expected"] = loss, expected_loss
             row["gradient_cosine"] = dict(zip(("least", "layer"), min((c, n) for n, c in cosines.items())))
             row["gradient_cosine"]["median"] = statistics.median(cosines.values())

@@ -245,8 +245,8 @@ class _Convolution(torch.autograd.Function):
 def convolve(x, weight, bias, kernel_map):
     """y[o] = sum over pairs (i, o, k) of x[i] W[k], plus bias; differentiable in x, weight and bias.
 
-    x [N_in, C_in] float32 (on a GPU also float16 and bfloat16), weight [K, C_in, C_out] (offsets in lexicographic order, last axis fastest), bias [C_out] or
-    None, kernel_map a Map. Same bits for any number of threads, forward and backward.
+    x [N_in, C_in] float32 (on a GPU also float16 and bfloat16), weight [K, C_in, C_out] (offsets in lexicographic order,
+    last axis fastest), bias [C_out] or None, kernel_map a Map. Same bits for any number of threads, forward and backward.
     """
     if weight.dim() != 3 or weight.shape[0] != kernel_map.core.volume or weight.shape[1] != x.shape[1]:
         raise ShapeError(f"weight: expected [{kernel_map.core.volume}, {x.shape[1]}, C_out], found {list(weight.shape)}")
