@@ -64,12 +64,15 @@ def of_class(name, cls):
 
 
 def core_stub():
-    parts = ['"""Made by python/make_stubs.py from the bindings."""\n\nfrom typing import Union\n\nimport numpy\n\nversion: str\n']
+    parts = ['"""Made by python/make_stubs.py from the bindings."""\n\nimport collections.abc\nimport typing\nfrom typing import Any, Union\n\nimport numpy\n\nversion: str\n']
     members = {name: value for name, value in vars(_core).items() if not name.startswith("_") and name != "version"}
     order = sorted(members, key=lambda n: (not inspect.isclass(members[n]), len(inspect.getmro(members[n]))
                                            if inspect.isclass(members[n]) else 0, n))
     for name in order:
         value = members[name]
+        if value is None or inspect.ismodule(value):  # what only some builds have
+            parts.append(f"{name}: Any\n")
+            continue
         parts.append(of_class(name, value) if inspect.isclass(value) else function(name, value.__doc__))
     return "\n\n".join(parts)
 

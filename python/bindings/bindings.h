@@ -23,6 +23,8 @@ void bind_model(py::module_& m);
 void bind_session(py::module_& m);
 void bind_sparse(py::module_& m);
 void bind_kernels(py::module_& m);
+/// The submodule `cuda`; None in a build without it.
+void bind_cuda(py::module_& m);
 
 /// NumPy's type. @throws UnsupportedError for bf16, which NumPy lacks.
 py::dtype numpy_dtype(Dtype dtype);

@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m) {
   rarefy::python::bind_session(m);
   rarefy::python::bind_sparse(m);
   rarefy::python::bind_kernels(m);
+  rarefy::python::bind_cuda(m);
 }

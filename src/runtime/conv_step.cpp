@@ -52,6 +52,10 @@ FoldedWeights fold_batch_norm(const PrepareArgs& args) {
   const Tensor weight = args.weights.resolve(args.node.parameters[0]);
   Affine affine = affine_of(args, weight.shape().back());
   FoldedWeights folded{{weight.as<float>().begin(), weight.as<float>().end()}, std::move(affine.bias)};
+  const auto bits = args.node.attributes.find("weight_bits");
+  if (bits != args.node.attributes.end() && std::get<std::int64_t>(bits->second) != 0)
+    round_weights(weight.as<float>().data(), weight.size() / weight.shape().back(), weight.shape().back(),
+                  static_cast<int>(std::get<std::int64_t>(bits->second)), folded.values.data());
   for (std::size_t i = 0; i < folded.values.size(); ++i)
     folded.values[i] = static_cast<float>(folded.values[i] * affine.factor[i % affine.factor.size()]);
   return folded;
@@ -93,11 +97,7 @@ std::any prepare_conv(const PrepareArgs& args) {
                       state->half_weights);
     return state;
   }
-  std::vector<float> values(weight.as<float>().begin(), weight.as<float>().end());
-  if (bits != 0) round_weights(weight.as<float>().data(), volume * cin, cout, bits, values.data());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<float>(values[i] * affine.factor[i % affine.factor.size()]);
-  pack_weights(args.variant, values.data(), volume, cin, cout, WeightOrder::forward, state->weights);
+  pack_weights(args.variant, fold_batch_norm(args).values.data(), volume, cin, cout, WeightOrder::forward, state->weights);
   state->dataflow = args.dataflow_of(args.node);
   return state;
 }

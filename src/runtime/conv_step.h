@@ -4,7 +4,8 @@
 
 namespace rarefy::runtime {
 
-/// Weights of a convolution, whose last axis is C_out, with the fused batch norm folded into them.
+/// Weights of a convolution, whose last axis is C_out, with the fused batch norm folded into them; first rounded to
+/// `weight_bits` when the node has such.
 struct FoldedWeights {
   std::vector<float> values;
   std::vector<float> bias;  ///< [C_out], or empty: none

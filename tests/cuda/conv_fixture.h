@@ -1,6 +1,6 @@
 #pragma once
-/// What the GPU convolution tests share: rows of any element type, stride and alignment, with poison around them; random
-/// maps in plain and sorted form; the sums in double.
+/// What the GPU convolution tests share: rows of any element type, stride and alignment, with poison around them;
+/// random maps in plain and sorted form; the sums in double.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -91,11 +91,11 @@ class TestRows {
     }
     device_ = on_device(bytes_);
   }
-  cuda::Rows view() const {
-    return {device_.as<unsigned char>() + shift_ * element_, rows_, cols_, stride_};
-  }
+  cuda::Rows view() const { return {device_.as<unsigned char>() + shift_ * element_, rows_, cols_, stride_}; }
   /// What was filled in, or fetched.
-  float operator()(std::int64_t row, std::int64_t col) const { return values_[static_cast<std::size_t>(row * cols_ + col)]; }
+  float operator()(std::int64_t row, std::int64_t col) const {
+    return values_[static_cast<std::size_t>(row * cols_ + col)];
+  }
   const float* row(std::int64_t r) const { return values_.data() + r * cols_; }
   /// Reads the rows back. @return whether what lies around them is as it was
   bool fetch() {

@@ -23,8 +23,8 @@ struct Case {
     const std::int64_t in = channels(), out = channels();
     const int volume = linear ? 1 : static_cast<int>(rng.chance(0.5) ? 27 : rng.integer(1, 8));
     const double density = linear ? 1.0 : rng.uniform(0.02, 0.5);
-    const std::int64_t most = static_cast<std::int64_t>(quick_or(300'000, 4'000'000) /
-                                                        (density * static_cast<double>(volume * in * out)));
+    const std::int64_t most =
+        static_cast<std::int64_t>(quick_or(300'000, 4'000'000) / (density * static_cast<double>(volume * in * out)));
     const std::int64_t rows = rng.integer(0, std::clamp<std::int64_t>(most, 30, quick_or(3000, 6000)));
     if (linear)
       map.in_rows = map.out_rows = rows;
@@ -109,7 +109,9 @@ TEST_P(CudaConvGradient, sums_of_integers_are_exact_by_every_tile_and_range) {
   });
 }
 
-std::string arithmetic_name(const testing::TestParamInfo<Arithmetic>& info) { return std::string(cuda::name(info.param)); }
+std::string arithmetic_name(const testing::TestParamInfo<Arithmetic>& info) {
+  return std::string(cuda::name(info.param));
+}
 INSTANTIATE_TEST_SUITE_P(Arithmetics, CudaConvGradient, testing::ValuesIn(kArithmetics), arithmetic_name);
 
 TEST(CudaConvGradientErrors, name_what_does_not_fit) {

@@ -37,7 +37,8 @@ struct Case {
     constexpr std::array<int, 5> kVolumes{1, 8, 27, 27, 125};
     const int volume = linear ? 1 : kVolumes[static_cast<std::size_t>(rng.integer(0, 4))];
     const double density = linear ? 1.0 : rng.uniform(0.02, 0.5);
-    const auto most = static_cast<std::int64_t>(static_cast<double>(budget()) / (density * static_cast<double>(volume * in * out)));
+    const auto most =
+        static_cast<std::int64_t>(static_cast<double>(budget()) / (density * static_cast<double>(volume * in * out)));
     const std::int64_t rows = rng.integer(0, std::clamp<std::int64_t>(most, 40, quick_or(500, 3000)));
     const std::int64_t in_rows = linear ? rows : std::max<std::int64_t>(0, rows + rng.integer(-rows / 2, rows / 2));
     if (linear)
@@ -95,7 +96,9 @@ struct Case {
   std::string text() const {
     return std::string(cuda::name(arithmetic)) + ", " + std::to_string(in) + " to " + std::to_string(out) +
            " channels, " + std::to_string(map.volume) + " offsets, " + std::to_string(rows()) + " rows" +
-           (linear ? ", linear" : sorted ? ", sorted in " + std::to_string(map.splits) : ", plain");
+           (linear   ? ", linear"
+            : sorted ? ", sorted in " + std::to_string(map.splits)
+                     : ", plain");
   }
   void expect_sums(const TestRows& y, Values kind) const {
     for (std::int64_t r = 0; r < rows(); ++r) {
@@ -238,7 +241,8 @@ TEST_P(CudaConvArithmetic, weights_are_packed_in_every_order) {
   for_random_cases(12, [&](Rng& rng) {
     const std::int64_t volume = rng.integer(1, 9), in = rng.integer(1, 40), out = rng.integer(1, 40);
     std::vector<float> weights;
-    for (std::int64_t i = 0; i < volume * in * out; ++i) weights.push_back(nearest(a, static_cast<float>(rng.normal())));
+    for (std::int64_t i = 0; i < volume * in * out; ++i)
+      weights.push_back(nearest(a, static_cast<float>(rng.normal())));
     const DeviceBuffer device = on_device(weights);
     for (const WeightOrder order : {WeightOrder::forward, WeightOrder::transposed, WeightOrder::transposed_flipped}) {
       cuda::DeviceWeights packed;
@@ -255,7 +259,8 @@ TEST_P(CudaConvArithmetic, weights_are_packed_in_every_order) {
         float wanted = 0;
         if (r < packed.in_channels && j < packed.out_channels) {
           const std::int64_t from = order == WeightOrder::transposed_flipped ? volume - 1 - k : k;
-          wanted = weights[static_cast<std::size_t>(transposed ? (from * in + j) * out + r : (from * in + r) * out + j)];
+          wanted =
+              weights[static_cast<std::size_t>(transposed ? (from * in + j) * out + r : (from * in + r) * out + j)];
         }
         std::uint32_t bits = 0;
         std::memcpy(&bits, bytes.data() + e * cuda::size_of(a), static_cast<std::size_t>(cuda::size_of(a)));
@@ -286,14 +291,17 @@ TEST_P(CudaConvArithmetic, rounds_operands_to_its_bits) {
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t j = 0; j < out; ++j) {
         Sum s;
-        for (std::int64_t i = 0; i < in; ++i) s.add(static_cast<double>(x(r, i)) * weights[static_cast<std::size_t>(i * out + j)]);
+        for (std::int64_t i = 0; i < in; ++i)
+          s.add(static_cast<double>(x(r, i)) * weights[static_cast<std::size_t>(i * out + j)]);
         ASSERT_NEAR(y(r, j), s.value, s.magnitude * (2.1 * operand + 0x1p-17) + std::abs(s.value) * unit(a));
       }
     }
   });
 }
 
-std::string arithmetic_name(const testing::TestParamInfo<Arithmetic>& info) { return std::string(cuda::name(info.param)); }
+std::string arithmetic_name(const testing::TestParamInfo<Arithmetic>& info) {
+  return std::string(cuda::name(info.param));
+}
 INSTANTIATE_TEST_SUITE_P(Arithmetics, CudaConvArithmetic, testing::ValuesIn(kArithmetics), arithmetic_name);
 
 TEST(CudaConvErrors, name_what_does_not_fit) {

@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from .. import _core
 from .._core import ShapeError, UsageError
+from . import _cuda
 
 _pool = {"threads": None, "executor": None}
 
@@ -74,6 +75,42 @@ class Map:
         return Map(_core.transpose_map(self.core, _executor()), adjoint=self.core)
 
 
+class _HostGeometry:
+    """What Sites asks of the device that its coordinates lie on; _cuda.Geometry is the other."""
+
+    device = torch.device("cpu")
+
+    @staticmethod
+    def make(coords, stride, batches):
+        """Sites, and the row of the input that became each of theirs (None: they were sorted)."""
+        order = torch.empty(len(coords), dtype=torch.int32)
+        core = _core.Coords.make(coords.data_ptr(), len(coords), coords.shape[1] - 1, stride, batches, order.data_ptr())
+        order = order.long()
+        return core, None if torch.equal(order, torch.arange(len(order))) else order
+
+    @staticmethod
+    def coords(core):
+        coords = torch.empty(core.rows, 1 + core.dims, dtype=torch.int32)
+        core.write(coords.data_ptr())
+        return coords
+
+    @staticmethod
+    def equal(a, b):
+        return a.equals(b)
+
+    @staticmethod
+    def map(a, b, kernel, symmetric=False):
+        return Map(_core.kernel_map(a, b, kernel, _executor()), symmetric)
+
+    @staticmethod
+    def downsample(core, kernel, shape):
+        return _core.downsample(core, kernel, shape, _executor())
+
+    @staticmethod
+    def generate(core, kernel):
+        return _core.generate(core, kernel, _executor())
+
+
 class Sites:
     """A set of sites, with the maps and the coarser sites made for it; shared by all tensors that lie on it.
 
@@ -81,12 +118,12 @@ class Sites:
     each sorted row, and `inverse` the other way round; both are None otherwise.
     """
 
-    def __init__(self, core, order=None, parent=None):
-        self.core, self.order, self.parent = core, order, parent
+    def __init__(self, core, order=None, parent=None, geometry=_HostGeometry):
+        self.core, self.order, self.parent, self.geometry = core, order, parent, geometry
         self.inverse = None
         if order is not None:
             self.inverse = torch.empty_like(order)
-            self.inverse[order] = torch.arange(len(order))
+            self.inverse[order] = torch.arange(len(order), device=order.device)
         self._maps = {}
         self._coarser = weakref.WeakValueDictionary()  # the coarser ones hold us, not we them
 
@@ -95,17 +132,19 @@ class Sites:
         """coords: int32 [N, 1 + D] batch, x, y, ... Raises InputError for duplicates and what is out of range."""
         if coords.dim() != 2 or not 2 <= coords.shape[1] <= 5:
             raise ShapeError(f"coords: expected [N, 1 + D] (batch, x, y, ...), found {list(coords.shape)}")
-        if coords.dtype not in (torch.int32, torch.int64) or coords.device.type != "cpu":
-            raise UsageError(f"coords: expected int32 on the CPU, found {coords.dtype} on {coords.device}")
+        if coords.dtype not in (torch.int32, torch.int64) or coords.device.type not in ("cpu", "cuda"):
+            raise UsageError(f"coords: expected int32 on the CPU or a CUDA device, found {coords.dtype} on {coords.device}")
         if coords.dtype == torch.int64 and len(coords) and coords.abs().max() > 2**31 - 1:
             raise UsageError("coords: a coordinate does not fit into int32")
         coords = coords.to(torch.int32).contiguous()
-        dims = coords.shape[1] - 1
-        order = torch.empty(len(coords), dtype=torch.int32)
-        core = _core.Coords.make(coords.data_ptr(), len(coords), dims, per_axis(stride, dims),
-                                 -1 if batches is None else int(batches), order.data_ptr())
-        order = order.long()
-        return cls(core, None if torch.equal(order, torch.arange(len(order))) else order)
+        geometry = _cuda.Geometry(coords.device) if coords.is_cuda else _HostGeometry
+        core, order = geometry.make(coords, per_axis(stride, coords.shape[1] - 1), -1 if batches is None else int(batches))
+        return cls(core, order, geometry=geometry)
+
+    @property
+    def device(self):
+        """Where the sites lie; features must lie there too."""
+        return self.geometry.device
 
     @property
     def stride(self):
@@ -117,13 +156,11 @@ class Sites:
 
     def coords(self):
         """int32 [N, 1 + D] in sorted order."""
-        coords = torch.empty(len(self), 1 + self.core.dims, dtype=torch.int32)
-        self.core.write(coords.data_ptr())
-        return coords
+        return self.geometry.coords(self.core)
 
     def same_as(self, other):
         """Whether rows mean the same sites."""
-        return self is other or self.core.equals(other.core)
+        return self is other or (self.device == other.device and self.geometry.equal(self.core, other.core))
 
     def map_to(self, other, kernel, key):
         """Map of a convolution that reads these sites and writes `other`'s."""
@@ -131,11 +168,11 @@ class Sites:
             if key not in self._maps:
                 size, rule = key[0], key[-1]
                 symmetric = rule == "block" and all(s % 2 == 1 for s in size)
-                self._maps[key] = Map(_core.kernel_map(self.core, self.core, kernel, _executor()), symmetric)
+                self._maps[key] = self.geometry.map(self.core, self.core, kernel, symmetric)
             return self._maps[key]
         kept = (id(self), key)
         if kept not in other._maps:
-            other._maps[kept] = Map(_core.kernel_map(self.core, other.core, kernel, _executor()))
+            other._maps[kept] = self.geometry.map(self.core, other.core, kernel)
         return other._maps[kept]
 
     def coarser(self, kernel, key, shape=()):
@@ -143,9 +180,14 @@ class Sites:
         wanted = ("block", key[1]) if key[-1] == "block" else (key, tuple(shape))
         found = self._coarser.get(wanted)
         if found is None:
-            core = _core.downsample(self.core, kernel, list(shape), _executor())
-            found = self._coarser[wanted] = Sites(core, parent=self)
+            core = self.geometry.downsample(self.core, kernel, list(shape))
+            found = self._coarser[wanted] = Sites(core, parent=self, geometry=self.geometry)
         return found
+
+    def generated(self, kernel):
+        """Sites that a transposed convolution creates, and its map."""
+        fine = Sites(self.geometry.generate(self.core, kernel), geometry=self.geometry)
+        return fine, self.geometry.map(fine.core, self.core, kernel).inverse()
 
 
 def per_axis(value, dims):
@@ -203,16 +245,20 @@ class _Convolution(torch.autograd.Function):
 def convolve(x, weight, bias, kernel_map):
     """y[o] = sum over pairs (i, o, k) of x[i] W[k], plus bias; differentiable in x, weight and bias.
 
-    x float32 [N_in, C_in], weight [K, C_in, C_out] (offsets in lexicographic order, last axis fastest), bias [C_out] or
-    None, kernel_map a Map. Same bits for any number of threads, forward and backward.
+    x [N_in, C_in] float32 (on a GPU also float16 and bfloat16), weight [K, C_in, C_out] (offsets in lexicographic order,
+    last axis fastest), bias [C_out] or None, kernel_map a Map. Same bits for any number of threads, forward and backward.
     """
     if weight.dim() != 3 or weight.shape[0] != kernel_map.core.volume or weight.shape[1] != x.shape[1]:
         raise ShapeError(f"weight: expected [{kernel_map.core.volume}, {x.shape[1]}, C_out], found {list(weight.shape)}")
     if x.shape[0] != kernel_map.core.in_rows:
         raise ShapeError(f"features: the map reads {kernel_map.core.in_rows} rows, found {x.shape[0]}")
+    if bias is not None and tuple(bias.shape) != (weight.shape[2],):
+        raise ShapeError(f"bias: expected [{weight.shape[2]}], found {list(bias.shape)}")
+    if x.is_cuda:
+        return _cuda.convolve(x, weight, bias, kernel_map)
+    if not isinstance(kernel_map, Map):
+        raise UsageError("features lie on the CPU, the sites on a GPU: make the sparse tensor from tensors of one device")
     for tensor, what in ((weight, "weight"), (bias, "bias")):
         if tensor is not None and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
             raise UsageError(f"{what}: expected float32 on the CPU, found {tensor.dtype} on {tensor.device}")
-    if bias is not None and tuple(bias.shape) != (weight.shape[2],):
-        raise ShapeError(f"bias: expected [{weight.shape[2]}], found {list(bias.shape)}")
     return _Convolution.apply(x, weight, bias, kernel_map)

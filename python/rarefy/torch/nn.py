@@ -7,13 +7,13 @@ order of offsets, so that its state dicts load.
 
 import torch
 
-from .. import _core
 from .._core import ShapeError, UsageError
-from .functional import Map, Sites, _executor, convolve, kernel_of, per_axis
+from . import _cuda
+from .functional import convolve, kernel_of, per_axis
 from .tensor import SparseTensor
 
 
-class _Conv(torch.nn.Module):
+class _Conv(_cuda.Keeps, torch.nn.Module):
     """Convolution over sites. Stride 1 keeps the sites (submanifold); stride > 1 makes coarser ones; transposed goes
     back to the finer sites that a strided layer came from; transposed and generative creates all sites it reaches.
 
@@ -48,29 +48,38 @@ class _Conv(torch.nn.Module):
             for parameter in self.parameters():
                 parameter.uniform_(-bound, bound)
 
-    def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
-
     def __setstate__(self, state):
         super().__setstate__(state)
         self._kernel = kernel_of(self.kernel_size, self.stride, self.dilation, [0] * self.dims, "block")[0]
 
-    def weight(self):
-        """[K, C_in, C_out] in rarefy's order of offsets (last axis fastest): what a rarefy.Model takes."""
-        kernel = self.kernel.reshape(self.kernel_volume, self.in_channels, self.out_channels)
+    def view(self, kernel):
+        """[..., C_in, C_out] with offsets in rarefy's order (last axis fastest); a view of the parameter's memory."""
         if self.kernel_volume % 2 == 0:
             return kernel
         axes = list(range(self.dims))[::-1]  # kernels of odd volume are stored with the first axis fastest
         kernel = kernel.reshape(*self.kernel_size[::-1], self.in_channels, self.out_channels)
-        return kernel.permute(*axes, self.dims, self.dims + 1).reshape(
-            self.kernel_volume, self.in_channels, self.out_channels)
+        return kernel.permute(*axes, self.dims, self.dims + 1)
+
+    def back(self, gradient):
+        """The other way round: [K, C_in, C_out] in the parameter's shape."""
+        if self.kernel_volume % 2 == 1:
+            axes = list(range(self.dims))[::-1]
+            gradient = gradient.reshape(*self.kernel_size, self.in_channels, self.out_channels)
+            gradient = gradient.permute(*axes, self.dims, self.dims + 1)
+        return gradient.reshape(self.kernel.shape)
+
+    def channels_out(self, _):
+        return self.out_channels
+
+    def weight(self):
+        """[K, C_in, C_out] in rarefy's order of offsets (last axis fastest): what a rarefy.Model takes."""
+        return self.view(self.kernel).reshape(self.kernel_volume, self.in_channels, self.out_channels)
 
     def _sites(self, x):
         """Where the result lies, and the map that leads there (None: row to row)."""
         sites = x.sites
         if self.transposed and self.generative:
-            fine = Sites(_core.generate(sites.core, self._kernel, _executor()))
-            return fine, Map(_core.kernel_map(fine.core, sites.core, self._kernel, _executor())).inverse()
+            return sites.generated(self._kernel)
         strided = any(s != 1 for s in self.stride)
         if self.transposed and strided:
             fine = sites.parent
@@ -97,7 +106,11 @@ class _Conv(torch.nn.Module):
         if kernel_map is None:
             rows = x.rows @ self.kernel
             return x.with_rows(rows if self.bias is None else rows + self.bias)
-        return SparseTensor.on(sites, convolve(x.rows, self.weight(), self.bias, kernel_map))
+        if x.rows.is_cuda:
+            rows = _cuda.convolve(x.rows, self.kernel, self.bias, kernel_map, self, self.packed())
+        else:
+            rows = convolve(x.rows, self.weight(), self.bias, kernel_map)
+        return SparseTensor.on(sites, rows)
 
     def extra_repr(self):
         return (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

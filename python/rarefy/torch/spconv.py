@@ -7,6 +7,7 @@ the tensor's own grid. Weights are [C_out, *kernel, C_in], as in spconv 2.2 and 
 import torch
 
 from .._core import ShapeError, UsageError
+from . import _cuda
 from .functional import Sites, convolve, kernel_of, per_axis
 
 
@@ -19,7 +20,7 @@ class SparseConvTensor:
         self.batch_size = int(batch_size)
         if indices.dim() != 2 or indices.shape[1] != 1 + len(self.spatial_shape):
             raise ShapeError(f"indices: expected [N, {1 + len(self.spatial_shape)}], found {list(indices.shape)}")
-        limit = torch.tensor([self.batch_size] + self.spatial_shape)
+        limit = torch.tensor([self.batch_size] + self.spatial_shape, device=indices.device)
         if len(indices) and not bool(((indices >= 0) & (indices < limit)).all()):
             raise UsageError(f"indices: some lie outside of {self.batch_size} samples of {self.spatial_shape} cells")
         self.sites = Sites.of(indices, 1, self.batch_size)
@@ -45,7 +46,8 @@ class SparseConvTensor:
     def indices(self):
         """int32 [N, 1 + D] in units of this tensor's grid."""
         coords = self.sites.coords()
-        coords[:, 1:] = torch.div(coords[:, 1:], torch.tensor(self.sites.stride, dtype=torch.int32), rounding_mode="floor")
+        stride = torch.tensor(self.sites.stride, dtype=torch.int32, device=coords.device)
+        coords[:, 1:] = torch.div(coords[:, 1:], stride, rounding_mode="floor")
         inverse = self.sites.inverse
         return coords if inverse is None else coords.index_select(0, inverse)
 
@@ -56,7 +58,8 @@ class SparseConvTensor:
 
     def dense(self, channels_first=True):
         """[B, C, *spatial_shape] (or channels last), zero where there is no site."""
-        result = torch.zeros(self.batch_size, *self.spatial_shape, self.rows.shape[1], dtype=self.rows.dtype)
+        result = torch.zeros(self.batch_size, *self.spatial_shape, self.rows.shape[1], dtype=self.rows.dtype,
+                             device=self.rows.device)
         result = result.index_put(tuple(self.indices.long().T), self.features)
         if not channels_first:
             return result
@@ -73,7 +76,7 @@ class SparseModule(torch.nn.Module):
     """Base of layers that take a SparseConvTensor."""
 
 
-class _Convolution(SparseModule):
+class _Convolution(_cuda.Keeps, SparseModule):
     """SubM: the sites stay. Sparse: as a dense convolution, where an input is. Inverse: back to the sites that the layer
     with the same indice_key came from."""
 
@@ -104,8 +107,19 @@ class _Convolution(SparseModule):
             for parameter in self.parameters():
                 parameter.uniform_(-bound, bound)
 
+    def view(self, weight):
+        """[K, C_in, C_out], offsets in lexicographic order; a view of the parameter's memory."""
+        return weight.flatten(1, -2).permute(1, 2, 0)
+
+    def back(self, gradient):
+        """The other way round: [K, C_in, C_out] in the parameter's shape."""
+        return gradient.permute(2, 0, 1).reshape(self.weight.shape)
+
+    def channels_out(self, _):
+        return self.out_channels
+
     def _stacked(self):
-        """[K, C_in, C_out], offsets in lexicographic order."""
+        """[K, C_in, C_out], contiguous."""
         return self.weight.movedim(0, -1).reshape(-1, self.in_channels, self.out_channels)
 
     def _kernel(self):
@@ -148,7 +162,11 @@ class _Convolution(SparseModule):
             kernel_map = x.sites.map_to(sites, kernel, key)
             if self.indice_key is not None:
                 x.indice_dict[self.indice_key] = (x.sites, sites, kernel_map, x.spatial_shape, self.kernel_size)
-        return x._with(convolve(x.rows, self._stacked(), self.bias, kernel_map), sites, shape)
+        if x.rows.is_cuda:
+            rows = _cuda.convolve(x.rows, self.weight, self.bias, kernel_map, self, self.packed())
+        else:
+            rows = convolve(x.rows, self._stacked(), self.bias, kernel_map)
+        return x._with(rows, sites, shape)
 
     def extra_repr(self):
         return (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "

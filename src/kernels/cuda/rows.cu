@@ -131,6 +131,62 @@ void reduce(const std::int32_t* begin, const std::int32_t* order, Reduction redu
 }
 
 template <class T>
+void prelu(View<T> x, const float* slope, View<T> y, Stream stream) {
+  for_elements("prelu_rows", x.rows, x.cols, stream, [=] __device__(std::int64_t r, int c) {
+    const float v = x(r, c);
+    y.set(r, c, v > 0.0f ? v : slope[c] * v);
+  });
+}
+
+/// A warp per row; its lanes add in a tree, always the same.
+template <class T>
+__global__ void layer_norm_kernel(View<T> x, const float* gamma, const float* beta, double epsilon, View<T> y) {
+  const std::int64_t row = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) / 32;
+  if (row >= x.rows) return;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const auto total = [](double v) {
+    for (int offset = 16; offset > 0; offset /= 2) v += __shfl_xor_sync(~0U, v, offset);
+    return v;
+  };
+  double sum = 0.0, squares = 0.0;
+  for (int c = lane; c < x.cols; c += 32) sum += x(row, c);
+  const double mean = total(sum) / x.cols;
+  for (int c = lane; c < x.cols; c += 32) {
+    const double d = x(row, c) - mean;
+    squares += d * d;
+  }
+  const double scale = 1.0 / sqrt(total(squares) / x.cols + epsilon);
+  for (int c = lane; c < x.cols; c += 32)
+    y.set(row, c, static_cast<float>((x(row, c) - mean) * scale) * gamma[c] + beta[c]);
+}
+
+template <class T>
+void layer_norm(View<T> x, const float* gamma, const float* beta, double epsilon, View<T> y, Stream stream) {
+  if (x.rows == 0 || x.cols == 0) return;
+  layer_norm_kernel<<<blocks_for(x.rows * 32, kThreads), kThreads, 0, stream>>>(x, gamma, beta, epsilon, y);
+  check_launch("layer_norm_rows");
+}
+
+template <class T>
+void pool(View<T> x, MapView map, Pooling pooling, View<T> y, Stream stream) {
+  for_elements("pool_rows", y.rows, y.cols, stream, [=] __device__(std::int64_t r, int c) {
+    float result = 0.0f;
+    int count = 0;
+    for (int k = 0; k < map.volume; ++k) {
+      const std::int32_t from = map.in_row[k * map.ld + r];
+      if (from < 0) continue;
+      const float v = x(from, c);
+      if (pooling != Pooling::max)
+        result += v;
+      else if (count == 0 || v > result || v != v)
+        result = v;
+      ++count;
+    }
+    y.set(r, c, pooling == Pooling::mean && count > 0 ? result / static_cast<float>(count) : result);
+  });
+}
+
+template <class T>
 void round(View<T> x, float scale, float low, float high, View<T> y, Stream stream) {
   const float inverse = 1.0f / scale;
   for_elements("round_rows", x.rows, x.cols, stream, [=] __device__(std::int64_t r, int c) {
@@ -185,6 +241,20 @@ void reduce_rows(const std::int32_t* begin, const std::int32_t* order, Reduction
                  Stream stream, const Matrix2d& y) {
   with_real(x.type,
             [&](auto t) { reduce(begin, order, reduction, view<decltype(t)>(x), view<decltype(t)>(y), stream); });
+}
+
+void prelu_rows(const Matrix2d& x, const float* slope, Stream stream, const Matrix2d& y) {
+  with_real(x.type, [&](auto t) { prelu(view<decltype(t)>(x), slope, view<decltype(t)>(y), stream); });
+}
+
+void layer_norm_rows(const Matrix2d& x, const float* gamma, const float* beta, double epsilon, Stream stream,
+                     const Matrix2d& y) {
+  with_real(x.type,
+            [&](auto t) { layer_norm(view<decltype(t)>(x), gamma, beta, epsilon, view<decltype(t)>(y), stream); });
+}
+
+void pool_rows(const Matrix2d& x, const MapView& map, Pooling pooling, Stream stream, const Matrix2d& y) {
+  with_real(x.type, [&](auto t) { pool(view<decltype(t)>(x), map, pooling, view<decltype(t)>(y), stream); });
 }
 
 void round_rows(const Matrix2d& x, float scale, float low, float high, Stream stream, const Matrix2d& y) {

@@ -8,6 +8,7 @@
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/sites.h"
+#include "kernels/pool.h"
 #include "sparse/box.h"
 
 namespace rarefy::cuda {
@@ -54,6 +55,13 @@ void interpolate_rows(const std::int32_t* row, const float* weight, int corners,
 /// y(v) = reduction over p in order[begin[v] .. begin[v + 1]) of x(p), in that order; zeros when there is none.
 void reduce_rows(const std::int32_t* begin, const std::int32_t* order, Reduction reduction, const Matrix2d& x,
                  Stream stream, const Matrix2d& y);
+/// y = x where it is positive, slope[c] x elsewhere.
+void prelu_rows(const Matrix2d& x, const float* slope, Stream stream, const Matrix2d& y);
+/// As rarefy::layer_norm; statistics in double.
+void layer_norm_rows(const Matrix2d& x, const float* gamma, const float* beta, double epsilon, Stream stream,
+                     const Matrix2d& y);
+/// As rarefy::pool_forward over the plain form of a map.
+void pool_rows(const Matrix2d& x, const MapView& map, Pooling pooling, Stream stream, const Matrix2d& y);
 /// As rarefy::to_dense and from_dense (sparse/box.h).
 void to_dense(const Sites& sites, const Box& box, const Matrix2d& x, Stream stream, const Matrix2d& dense);
 void from_dense(const Sites& sites, const Box& box, const Matrix2d& dense, Stream stream, const Matrix2d& x);

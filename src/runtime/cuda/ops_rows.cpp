@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "graph/box.h"
+#include "graph/pooling.h"
 #include "runtime/cuda/ops.h"
 
 namespace rarefy::runtime::cuda {
@@ -67,7 +68,8 @@ void run_concat(const DeviceArgs& args) {
   }
 }
 
-struct BatchNorm {
+/// Per channel; of a layer norm: gamma and beta.
+struct PerChannel {
   std::shared_ptr<DeviceBuffer> factor, shift;
 };
 
@@ -83,13 +85,43 @@ std::any prepare_batch_norm(const PrepareArgs& args, Arithmetic) {
     factor[c] = static_cast<float>(f);
     shift[c] = static_cast<float>(beta.as<float>()[c] - mean.as<float>()[c] * f);
   }
-  return BatchNorm{upload(factor), upload(shift)};
+  return PerChannel{upload(factor), upload(shift)};
 }
 
 void run_batch_norm(const DeviceArgs& args) {
-  const auto& s = std::any_cast<const BatchNorm&>(args.state);
+  const auto& s = std::any_cast<const PerChannel&>(args.state);
   affine_rows(args.real_input(0), s.factor->as<float>(), s.shift->as<float>(), {}, Activation::none, 0.0f, args.stream,
               args.output());
+}
+
+std::any prepare_layer_norm(const PrepareArgs& args, Arithmetic) {
+  const Tensor gamma = args.weights.resolve(args.node.parameters[0]),
+               beta = args.weights.resolve(args.node.parameters[1]);
+  return PerChannel{upload({gamma.as<float>().begin(), gamma.as<float>().end()}),
+                    upload({beta.as<float>().begin(), beta.as<float>().end()})};
+}
+
+void run_layer_norm(const DeviceArgs& args) {
+  const auto& s = std::any_cast<const PerChannel&>(args.state);
+  layer_norm_rows(args.real_input(0), s.factor->as<float>(), s.shift->as<float>(), args.node.number("epsilon"),
+                  args.stream, args.output());
+}
+
+std::any prepare_prelu(const PrepareArgs& args, Arithmetic) {
+  const Tensor slope = args.weights.resolve(args.node.parameters[0]);
+  return upload({slope.as<float>().begin(), slope.as<float>().end()});
+}
+
+void run_prelu(const DeviceArgs& args) {
+  prelu_rows(args.real_input(0), std::any_cast<const std::shared_ptr<DeviceBuffer>&>(args.state)->as<float>(),
+             args.stream, args.output());
+}
+
+std::any prepare_pool(const PrepareArgs& args, Arithmetic) { return pooling_of(args.node); }
+
+void run_pool(const DeviceArgs& args) {
+  pool_rows(args.real_input(0), args.map(args.node.inputs[1]).plain(), std::any_cast<Pooling>(args.state), args.stream,
+            args.output());
 }
 
 std::any prepare_quantize(const PrepareArgs& args, Arithmetic) { return quantization_of(args.node, args.weights); }
@@ -142,6 +174,9 @@ void add_row_ops(DeviceOps& ops) {
   ops["interpolate"].run = run_interpolate;
   ops["concat"].run = ops["dropout"].run = run_concat;
   ops["batch_norm"] = {Phase::network, prepare_batch_norm, run_batch_norm};
+  ops["layer_norm"] = {Phase::network, prepare_layer_norm, run_layer_norm};
+  ops["prelu"] = {Phase::network, prepare_prelu, run_prelu};
+  ops["pool"] = {Phase::network, prepare_pool, run_pool};
   ops["quantize"] = {Phase::network, prepare_quantize, run_quantize};
   ops["to_dense"] = {Phase::network, prepare_dense, run_to_dense};
   ops["from_dense"] = {Phase::network, prepare_dense, run_from_dense};

@@ -5,7 +5,7 @@
 namespace rarefy::cuda {
 namespace {
 
-constexpr std::int64_t kMostChannels = 1 << 20, kMostOffsets = 1 << 15;
+constexpr std::int64_t kMostChannels = 1 << 16, kMostOffsets = 4096;
 
 void check_rows(const char* what, const ConstRows& m, std::int64_t element) {
   RAREFY_CHECK(m.cols >= 1 && m.cols <= kMostChannels, ShapeError, "{} has {} channels; 1 to {} are possible", what,
@@ -21,10 +21,11 @@ void check_map(const MapView& map, std::int64_t in_rows, std::int64_t out_rows, 
   RAREFY_CHECK(in_rows == map.in_rows && out_rows == map.out_rows, ShapeError,
                "the kernel map joins {} input and {} output rows; the input has {}, {} {}", map.in_rows, map.out_rows,
                in_rows, out, out_rows);
-  RAREFY_CHECK(map.volume >= 1 && map.volume <= kMostOffsets, ShapeError, "a kernel map of {} offsets; 1 to {} are possible",
-               map.volume, kMostOffsets);
+  RAREFY_CHECK(map.volume >= 1 && map.volume <= kMostOffsets, ShapeError,
+               "a kernel map of {} offsets; 1 to {} are possible", map.volume, kMostOffsets);
   RAREFY_CHECK(map.ld >= map.out_rows && map.ld % 128 == 0, ShapeError,
-               "the kernel map's tables have {} columns for {} rows; a multiple of 128 is needed", map.ld, map.out_rows);
+               "the kernel map's tables have {} columns for {} rows; a multiple of 128 is needed", map.ld,
+               map.out_rows);
   RAREFY_CHECK(map.in_row != nullptr || map.out_rows == 0, UsageError, "the kernel map has no table");
   RAREFY_CHECK(map.splits >= 1 && map.splits <= map.volume, ShapeError, "a kernel map of {} offsets in {} ranges",
                map.volume, map.splits);
@@ -53,10 +54,12 @@ void check_conv(const ConstRows& x, const DeviceWeights& w, const MapView* map, 
   if (map == nullptr) {
     RAREFY_CHECK(w.volume == 1, ShapeError, "a convolution without a kernel map has one offset, the weights have {}",
                  w.volume);
-    RAREFY_CHECK(x.rows == y.rows, ShapeError, "a linear layer keeps its rows: input has {}, output {}", x.rows, y.rows);
+    RAREFY_CHECK(x.rows == y.rows, ShapeError, "a linear layer keeps its rows: input has {}, output {}", x.rows,
+                 y.rows);
     return;
   }
-  RAREFY_CHECK(w.volume == map->volume, ShapeError, "weights have {} offsets, the kernel map {}", w.volume, map->volume);
+  RAREFY_CHECK(w.volume == map->volume, ShapeError, "weights have {} offsets, the kernel map {}", w.volume,
+               map->volume);
   check_map(*map, x.rows, y.rows, "the output");
 }
 
@@ -66,8 +69,8 @@ void check_gradient(const ConstRows& x, const ConstRows& g, const MapView* map, 
   check_rows("the output gradient", g, size_of(arithmetic));
   RAREFY_CHECK(weight_gradient != nullptr, UsageError, "a weight gradient needs a place");
   if (map == nullptr) {
-    RAREFY_CHECK(x.rows == g.rows, ShapeError, "a linear layer keeps its rows: input has {}, output gradient {}", x.rows,
-                 g.rows);
+    RAREFY_CHECK(x.rows == g.rows, ShapeError, "a linear layer keeps its rows: input has {}, output gradient {}",
+                 x.rows, g.rows);
     return;
   }
   check_map(*map, x.rows, g.rows, "the output gradient");

@@ -19,7 +19,9 @@ static_assert(static_cast<int>(Activation::none) == kNoActivation && static_cast
 
 constexpr std::array<Flow, 3> kFlows{Flow::implicit_gemm, Flow::gather_scatter, Flow::on_demand};
 
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 /// The largest copies that the alignment of rows allows: 16, 8, 4 or 2 bytes.
 int copy_bytes(const ConstRows& m, Arithmetic arithmetic) {
@@ -79,10 +81,14 @@ void end_parts(const Conv& p, Arithmetic arithmetic, Stream stream) {
 
 void launch_implicit(const Conv& p, int tile, Arithmetic arithmetic, Stream stream) {
   switch (arithmetic) {
-    case Arithmetic::f16: return implicit_f16(p, tile, stream);
-    case Arithmetic::bf16: return implicit_bf16(p, tile, stream);
-    case Arithmetic::tf32: return implicit_tf32(p, tile, stream);
-    case Arithmetic::f32: return exact(p, stream);
+    case Arithmetic::f16:
+      return implicit_f16(p, tile, stream);
+    case Arithmetic::bf16:
+      return implicit_bf16(p, tile, stream);
+    case Arithmetic::tf32:
+      return implicit_tf32(p, tile, stream);
+    case Arithmetic::f32:
+      return exact(p, stream);
   }
 }
 
@@ -158,20 +164,28 @@ void run_gather_scatter(const Conv& p, Arithmetic arithmetic, Stream stream, Dev
 
 std::string_view name(Arithmetic arithmetic) {
   switch (arithmetic) {
-    case Arithmetic::f16: return "f16";
-    case Arithmetic::bf16: return "bf16";
-    case Arithmetic::tf32: return "tf32";
-    case Arithmetic::f32: return "f32";
+    case Arithmetic::f16:
+      return "f16";
+    case Arithmetic::bf16:
+      return "bf16";
+    case Arithmetic::tf32:
+      return "tf32";
+    case Arithmetic::f32:
+      return "f32";
   }
   return "?";
 }
 
 std::string_view name(Flow flow) {
   switch (flow) {
-    case Flow::automatic: return "automatic";
-    case Flow::implicit_gemm: return "implicit_gemm";
-    case Flow::gather_scatter: return "gather_scatter";
-    case Flow::on_demand: return "on_demand";
+    case Flow::automatic:
+      return "automatic";
+    case Flow::implicit_gemm:
+      return "implicit_gemm";
+    case Flow::gather_scatter:
+      return "gather_scatter";
+    case Flow::on_demand:
+      return "on_demand";
   }
   return "?";
 }
@@ -221,9 +235,14 @@ Flow conv(ConstRows x, const DeviceWeights& weights, const MapView* map, const D
   if (y.rows == 0) return flow;
   const Conv p = describe(x, weights, map, epilogue, y);
   switch (flow) {
-    case Flow::on_demand: run_on_demand(p, arithmetic, stream, workspace); break;
-    case Flow::gather_scatter: run_gather_scatter(p, arithmetic, stream, workspace); break;
-    default: run_implicit(p, cut_of(p, arithmetic), arithmetic, stream, workspace);
+    case Flow::on_demand:
+      run_on_demand(p, arithmetic, stream, workspace);
+      break;
+    case Flow::gather_scatter:
+      run_gather_scatter(p, arithmetic, stream, workspace);
+      break;
+    default:
+      run_implicit(p, cut_of(p, arithmetic), arithmetic, stream, workspace);
   }
   return flow;
 }
@@ -231,8 +250,8 @@ Flow conv(ConstRows x, const DeviceWeights& weights, const MapView* map, const D
 void conv_implicit(ConstRows x, const DeviceWeights& weights, const MapView* map, const DeviceEpilogue& epilogue,
                    Stream stream, DeviceBuffer& workspace, Rows y, int tile_choice, int slices) {
   check_conv(x, weights, map, epilogue, y);
-  RAREFY_CHECK(tile_choice < tile_choices() && slices >= 0 && slices <= 64, UsageError, "there is no tile {} in {} slices",
-               tile_choice, slices);
+  RAREFY_CHECK(tile_choice < tile_choices() && slices >= 0 && slices <= 64, UsageError,
+               "there is no tile {} in {} slices", tile_choice, slices);
   if (y.rows == 0) return;
   const Conv p = describe(x, weights, map, epilogue, y);
   Cut cut = cut_of(p, weights.arithmetic);
@@ -271,16 +290,24 @@ void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmet
   const std::int64_t blocks = p.volume * (round_up(x.cols, tile) / tile) * (round_up(g.cols, tile) / tile);
   std::int64_t wanted = std::min({kBlocks / blocks, g.rows / kFewestRows, kMostBytes / (size * 4), kMostRanges});
   if (ranges > 0) wanted = ranges;
-  p.range_rows = static_cast<int>(std::max<std::int64_t>(1, (g.rows + std::max<std::int64_t>(wanted, 1) - 1) /
-                                                                std::max<std::int64_t>(wanted, 1)));
+  p.range_rows = static_cast<int>(
+      std::max<std::int64_t>(1, (g.rows + std::max<std::int64_t>(wanted, 1) - 1) / std::max<std::int64_t>(wanted, 1)));
   p.ranges = static_cast<int>(std::max<std::int64_t>(1, (g.rows + p.range_rows - 1) / p.range_rows));
   p.sums = p.ranges > 1 ? workspace.reserve_for<float>(p.ranges * size) : weight_gradient;
   p.add = add && p.ranges == 1;
   switch (arithmetic) {
-    case Arithmetic::f16: weight_gradient_f16(p, tile, stream); break;
-    case Arithmetic::bf16: weight_gradient_bf16(p, tile, stream); break;
-    case Arithmetic::tf32: weight_gradient_tf32(p, tile, stream); break;
-    case Arithmetic::f32: weight_gradient_exact(p, stream); break;
+    case Arithmetic::f16:
+      weight_gradient_f16(p, tile, stream);
+      break;
+    case Arithmetic::bf16:
+      weight_gradient_bf16(p, tile, stream);
+      break;
+    case Arithmetic::tf32:
+      weight_gradient_tf32(p, tile, stream);
+      break;
+    case Arithmetic::f32:
+      weight_gradient_exact(p, stream);
+      break;
   }
   if (p.ranges > 1) add_gradients(p.sums, p.ranges, size, add, weight_gradient, stream);
 }

@@ -49,9 +49,8 @@ __global__ void __launch_bounds__(kThreads) exact_kernel(const __grid_constant__
 #pragma unroll
       for (int c = 0; c < kInner; c += 4) {
         const int at = c + thread / kTile, out = thread % kTile;
-        b[at][out] = col0 + out < p.out_padded
-                         ? weights[(k * p.in_padded + channel + at) * p.out_padded + col0 + out]
-                         : 0.0f;
+        b[at][out] =
+            col0 + out < p.out_padded ? weights[(k * p.in_padded + channel + at) * p.out_padded + col0 + out] : 0.0f;
       }
       __syncthreads();
       multiply_add(sums, a, b, row, col);
@@ -108,8 +107,8 @@ __global__ void __launch_bounds__(kThreads) exact_gradient_kernel(const __grid_c
 void exact(const Conv& p, Stream stream) {
   const int longest = (p.volume + p.splits - 1) / p.splits;
   launch("exact_kernel", &exact_kernel,
-         dim3(blocks_for(p.out.rows, kTile), blocks_for(p.out.channels, kTile), static_cast<unsigned>(p.splits)), kThreads,
-         4 * (longest + 1), stream, p);
+         dim3(blocks_for(p.out.rows, kTile), blocks_for(p.out.channels, kTile), static_cast<unsigned>(p.splits)),
+         kThreads, 4 * (longest + 1), stream, p);
 }
 
 void weight_gradient_exact(const WeightGradient& p, Stream stream) {

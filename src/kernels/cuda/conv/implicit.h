@@ -6,20 +6,46 @@
 
 namespace rarefy::cuda::conv_gpu {
 
-template <class Element_, int kRows_, int kCols_, int kWarpCols_, int kStages_, int kBlocks_, bool kAny_>
+template <class Element_, int kRows_, int kCols_, int kWarpCols_, int kStages_, int kBlocks_, bool kAny_ = false,
+          bool kCached_ = false>
 struct Implicit {
   using E = Element_;
   static constexpr int kRows = kRows_, kCols = kCols_, kWarpCols = kWarpCols_, kStages = kStages_, kBlocks = kBlocks_;
-  static constexpr bool kAny = kAny_;
+  static constexpr bool kAny = kAny_, kCached = kCached_;
   static constexpr int kWarpsAcross = kCols / kWarpCols, kThreads = kRows / 32 * kWarpsAcross * 32;
-  static constexpr int kChunk = 2 * kStep<E>;                  // channels that a stage of the pipeline holds
-  static constexpr int kStride = (kCols + kPad) * kBytes<E>;   // of weights in shared memory
-  static constexpr int kRowsBytes = kRows * kRowBytes, kStageBytes = kRowsBytes + kChunk * kStride;
+  static constexpr int kStride = (kCols + kPad) * kBytes<E>;  // of weights in shared memory
+  static constexpr int kRowsBytes = kRows * kRowBytes, kStageBytes = kRowsBytes + 2 * kStep<E> * kStride;
   static constexpr int kSumsBytes = kRows * (kCols + kPad) * 4;
-  static constexpr int kSharedBytes = kStages * kStageBytes > kSumsBytes ? kStages * kStageBytes : kSumsBytes;
+  static constexpr int kSharedBytes = kStages * kStageBytes > kSumsBytes ? kStages* kStageBytes : kSumsBytes;
   static constexpr int kRowStep = kThreads / 4;  // four threads copy a row
   static constexpr int kCopies = kRows / kRowStep;
   static_assert(kRows % kRowStep == 0 && kCols % kWarpCols == 0 && kWarpCols % 16 == 0 && kStageBytes % 128 == 0);
+};
+
+/// Two neighbouring steps of the work of a block: which offset of its list, which step of that offset's channels.
+struct Steps {
+  int unit;
+  int offset[2], step[2];
+  __device__ Steps(int first, int steps) : unit(first) {
+    offset[0] = first / steps;
+    step[0] = first - offset[0] * steps;
+    second(steps);
+  }
+  __device__ void second(int steps) {
+    const bool ends = step[0] + 1 == steps;
+    offset[1] = offset[0] + (ends ? 1 : 0);
+    step[1] = ends ? 0 : step[0] + 1;
+  }
+  __device__ void advance(int steps) {
+    unit += 2;
+    step[0] = step[1] + 1;
+    offset[0] = offset[1];
+    if (step[0] == steps) {
+      step[0] = 0;
+      ++offset[0];
+    }
+    second(steps);
+  }
 };
 
 template <class S>
@@ -39,19 +65,18 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) implicit_kernel(const
   const int part = static_cast<int>(blockIdx.y), split = part / p.slices, slice = part - split * p.slices;
 
   const int offsets = find_active<S::kRows, S::kThreads>(p, split, row0, active, count);
-  const int chunks = (p.in_channels + S::kChunk - 1) / S::kChunk, work = offsets * chunks;
-  const int begin = work * slice / p.slices, stop = work * (slice + 1) / p.slices;
-  const auto steps_of = [&](int chunk) {
-    return min(2, (p.in_channels - chunk * S::kChunk + kStep<E> - 1) / kStep<E>);
-  };
+  const int steps = (p.in_channels + kStep<E> - 1) / kStep<E>, work = offsets * steps;
+  const int begin = static_cast<int>(std::int64_t{work} * slice / p.slices);
+  const int stop = static_cast<int>(std::int64_t{work} * (slice + 1) / p.slices);
 
-  // Copies run kStages - 1 chunks ahead of the products; input rows are looked up two offsets before that.
-  const int piece = thread & 3, copy_row = thread >> 2;
+  // A stage holds two steps, of one offset or of two. Copies run kStages - 1 stages ahead of the products; input rows
+  // are looked up two offsets before that. Pieces 0 and 1 of a row belong to the first step, 2 and 3 to the second.
+  const int piece = thread & 3, copy_row = thread >> 2, half = piece >> 1;
   const auto* x = static_cast<const unsigned char*>(p.x);
   const auto* weights = static_cast<const unsigned char*>(p.weights);
+  const int hop = steps == 1 ? 2 : 1;  // from one offset of a half to its next
   int rows[S::kCopies], next_rows[S::kCopies], later_rows[S::kCopies];
-  int copy_offset = begin / chunks, copy_chunk = begin - copy_offset * chunks;
-  const auto look_up = [&](int i, int (&to)[S::kCopies]) {
+  const auto look_up = [&](int i, int(&to)[S::kCopies]) {
     const std::int64_t k = i < offsets ? offset_of(active[i]) : -1;
 #pragma unroll
     for (int c = 0; c < S::kCopies; ++c) {
@@ -64,80 +89,77 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) implicit_kernel(const
         to[c] = __ldg(p.in_row + k * p.row_ld + row);
     }
   };
+  Steps copied(begin, steps), done = copied;
   const auto copy_next = [&](int stage) {
-    const std::uint32_t entry = active[copy_offset];
-    const int steps = steps_of(copy_chunk), channel = copy_chunk * S::kChunk;
+    const bool both = copied.unit + 1 < stop;
+    const std::uint32_t first = active[copied.offset[0]], second = both ? active[copied.offset[1]] : first;
     const SharedAddress to = stages + stage * S::kStageBytes;
-    if (piece < 2 * steps) {
-      const int at = channel * kBytes<E> + piece * 16;
+    if (half == 0 || both) {
+      const int at = (half == 0 ? copied.step[0] : copied.step[1]) * 32 + (piece & 1) * 16;
       const int bytes = min(max(p.in_channels * kBytes<E> - at, 0), 16);
 #pragma unroll
       for (int c = 0; c < S::kCopies; ++c) {
         const int row = copy_row + c * S::kRowStep;
-        if (!has_group(entry, row >> 5)) continue;
+        if (!has_group(half == 0 ? first : second, row >> 5)) continue;
         const bool some = rows[c] >= 0 && bytes > 0;
-        copy_piece<S::kAny, E>(to + row_piece(row, piece), some ? x + (rows[c] * p.x_stride * kBytes<E> + at) : x,
-                               some ? bytes : 0, p.copy_bytes);
+        copy_piece<S::kAny, S::kCached>(to + row_piece(row, piece),
+                                        some ? x + (rows[c] * p.x_stride * kBytes<E> + at) : x, some ? bytes : 0,
+                                        p.copy_bytes);
       }
     }
-    const std::int64_t weight_row = static_cast<std::int64_t>(offset_of(entry)) * p.in_padded + channel;
-    copy_weights<E, S::kChunk, S::kCols, S::kThreads>(to + S::kRowsBytes,
-                                                      weights + (weight_row * p.out_padded + col0) * kBytes<E>,
-                                                      steps * kStep<E>, p.out_padded, p.out_padded - col0);
-    if (++copy_chunk == chunks) {
-      copy_chunk = 0;
-      ++copy_offset;
+    const auto weights_of = [&](std::uint32_t entry, int step) {
+      const std::int64_t row = static_cast<std::int64_t>(offset_of(entry)) * p.in_padded + step * kStep<E>;
+      return weights + (row * p.out_padded + col0) * kBytes<E>;
+    };
+    copy_weights<E, S::kCols, S::kThreads>(to + S::kRowsBytes, weights_of(first, copied.step[0]),
+                                           weights_of(second, copied.step[1]), both, p.out_padded, p.out_padded - col0);
+    const int before = half == 0 ? copied.offset[0] : copied.offset[1];
+    copied.advance(steps);
+    const int now = half == 0 ? copied.offset[0] : copied.offset[1];
+    if (now != before) {
 #pragma unroll
       for (int c = 0; c < S::kCopies; ++c) {
         rows[c] = next_rows[c];
         next_rows[c] = later_rows[c];
       }
-      look_up(copy_offset + 2, later_rows);
+      look_up(now + 2 * hop, later_rows);
     }
   };
 
   float sums[2][kFragments][4] = {};
-  int offset = copy_offset, chunk = copy_chunk;
-  look_up(copy_offset, rows);
-  look_up(copy_offset + 1, next_rows);
-  look_up(copy_offset + 2, later_rows);
-  int copied = begin;
-  for (int stage = 0; stage < S::kStages - 1; ++stage, ++copied) {
-    if (copied < stop) copy_next(stage);
+  const int own_offset = half == 0 ? copied.offset[0] : copied.offset[1];
+  look_up(own_offset, rows);
+  look_up(own_offset + hop, next_rows);
+  look_up(own_offset + 2 * hop, later_rows);
+  for (int stage = 0; stage < S::kStages - 1; ++stage) {
+    if (copied.unit < stop) copy_next(stage);
     commit_copies();
   }
   const int lane_cols = column_offset<E, S::kStride>(lane) + warp_col * kBytes<E> + S::kRowsBytes;
   int stage = 0, free_stage = S::kStages - 1;
-  for (int at = begin; at < stop; ++at, ++copied) {
+  for (; done.unit < stop; done.advance(steps)) {
     wait_for_copies<S::kStages - 2>();
-    __syncthreads();  // this chunk has arrived for all, and all are done with the one before it
-    if (copied < stop) copy_next(free_stage);
+    __syncthreads();  // this stage has arrived for all, and all are done with the one before it
+    if (copied.unit < stop) copy_next(free_stage);
     commit_copies();
     free_stage = stage;
-    if (has_group(active[offset], warp_row)) {
-      const SharedAddress from = stages + stage * S::kStageBytes;
-      const int steps = steps_of(chunk);
+    const SharedAddress from = stages + stage * S::kStageBytes;
 #pragma unroll
-      for (int s = 0; s < 2; ++s) {
-        if (s >= steps) continue;
-        std::uint32_t a[2][4];
+    for (int s = 0; s < 2; ++s) {
+      if (done.unit + s >= stop || !has_group(active[done.offset[s]], warp_row)) continue;
+      std::uint32_t a[2][4];
 #pragma unroll
-        for (int m = 0; m < 2; ++m) load_rows<E>(a[m], from + row_offset(warp_row * 32 + m * 16, s, lane));
+      for (int m = 0; m < 2; ++m) load_rows<E>(a[m], from + row_offset(warp_row * 32 + m * 16, s, lane));
 #pragma unroll
-        for (int f = 0; f < kFragments; f += 2) {
-          std::uint32_t b[4];
-          load_columns<E, S::kStride>(b, from + lane_cols + s * kStep<E> * S::kStride + f * 8 * kBytes<E>);
+      for (int f = 0; f < kFragments; f += 2) {
+        std::uint32_t b[4];
+        load_columns<E, S::kStride>(b, from + lane_cols + s * kStep<E> * S::kStride + f * 8 * kBytes<E>);
 #pragma unroll
-          for (int m = 0; m < 2; ++m) {
-            E::multiply(sums[m][f], a[m], b[0], b[1]);
-            E::multiply(sums[m][f + 1], a[m], b[2], b[3]);
-          }
+        for (int m = 0; m < 2; ++m) {
+          E::multiply(sums[m][f], a[m], b[0], b[1]);
+          E::multiply(sums[m][f + 1], a[m], b[2], b[3]);
         }
       }
-    }
-    if (++chunk == chunks) {
-      chunk = 0;
-      ++offset;
     }
     stage = stage + 1 == S::kStages ? 0 : stage + 1;
   }
@@ -163,8 +185,9 @@ void launch_implicit(const Conv& p, Stream stream) {
   const auto row_tiles = blocks_for(p.out.rows, S::kRows);
   const auto col_tiles = blocks_for(p.out.channels, S::kCols);
   const int longest = (p.volume + p.splits - 1) / p.splits;
-  launch("implicit_kernel", &implicit_kernel<S>, dim3(row_tiles * col_tiles, static_cast<unsigned>(p.splits * p.slices)),
-         S::kThreads, S::kSharedBytes + 4 * (longest + 1), stream, p);
+  launch("implicit_kernel", &implicit_kernel<S>,
+         dim3(row_tiles * col_tiles, static_cast<unsigned>(p.splits * p.slices)), S::kThreads,
+         S::kSharedBytes + 4 * (longest + 1), stream, p);
 }
 
 /// @param tile  of kTiles
@@ -175,12 +198,34 @@ void implicit(const Conv& p, int tile, Stream stream) {
     return launch_implicit<Implicit<E, 128, 64, 32, 4, 2, true>>(p, stream);
   }
   switch (tile) {
-    case 0: return launch_implicit<Implicit<E, 128, 128, 64, 4, 2, false>>(p, stream);
-    case 1: return launch_implicit<Implicit<E, 128, 96, 48, 4, 2, false>>(p, stream);
-    case 2: return launch_implicit<Implicit<E, 128, 64, 64, 4, 3, false>>(p, stream);
-    case 3: return launch_implicit<Implicit<E, 128, 32, 32, 4, 4, false>>(p, stream);
-    case 4: return launch_implicit<Implicit<E, 64, 128, 64, 4, 3, false>>(p, stream);
-    default: return launch_implicit<Implicit<E, 64, 64, 32, 4, 4, false>>(p, stream);
+    case 0:
+      return launch_implicit<Implicit<E, 128, 128, 64, 4, 2>>(p, stream);
+    case 1:
+      return launch_implicit<Implicit<E, 128, 96, 48, 4, 2>>(p, stream);
+    case 2:
+      return launch_implicit<Implicit<E, 128, 64, 64, 4, 3>>(p, stream);
+    case 3:
+      return launch_implicit<Implicit<E, 128, 32, 32, 4, 4>>(p, stream);
+    case 4:
+      return launch_implicit<Implicit<E, 64, 128, 64, 4, 3>>(p, stream);
+    case 5:
+      return launch_implicit<Implicit<E, 64, 64, 32, 4, 4>>(p, stream);
+    case 6:
+      return launch_implicit<Implicit<E, 64, 96, 48, 4, 3>>(p, stream);
+    case 7:
+      return launch_implicit<Implicit<E, 128, 96, 96, 4, 2>>(p, stream);
+    case 8:
+      return launch_implicit<Implicit<E, 128, 128, 128, 4, 2>>(p, stream);
+    case 9:
+      return launch_implicit<Implicit<E, 128, 64, 32, 3, 2>>(p, stream);
+    case 10:
+      return launch_implicit<Implicit<E, 128, 128, 64, 3, 2>>(p, stream);
+    case 11:
+      return launch_implicit<Implicit<E, 128, 96, 48, 3, 2, false, true>>(p, stream);
+    case 12:
+      return launch_implicit<Implicit<E, 128, 64, 64, 3, 3, false, true>>(p, stream);
+    default:
+      return launch_implicit<Implicit<E, 128, 32, 32, 3, 4, false, true>>(p, stream);
   }
 }
 

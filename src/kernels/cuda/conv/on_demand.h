@@ -26,12 +26,12 @@ struct OnDemand {
 
 /// The pairs of up to 32 offsets and their batches, in shared memory.
 struct Lists {
-  std::int32_t* ins;        ///< input row of a pair
-  std::uint8_t* outs;       ///< row of the tile of a pair
-  std::uint32_t* ballots;   ///< [offsets, 4]
-  std::uint32_t* offset;    ///< of a batch
-  std::uint32_t* range;     ///< of a batch: its first pair, and their number << 16
-  std::uint32_t* batches;   ///< their number
+  std::int32_t* ins;       ///< input row of a pair
+  std::uint8_t* outs;      ///< row of the tile of a pair
+  std::uint32_t* ballots;  ///< [offsets, 4]
+  std::uint32_t* offset;   ///< of a batch
+  std::uint32_t* range;    ///< of a batch: its first pair, and their number << 16
+  std::uint32_t* batches;  ///< their number
 };
 
 /// Inclusive sums over the lanes of a warp.
@@ -49,7 +49,7 @@ template <class S>
 __device__ inline int list_batches(const Conv& p, int first, int offsets, std::int64_t row0, const Lists& lists) {
   constexpr int kGroups = S::kRows / 32;
   const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) >> 5;
-  const auto look_up = [&](int k, std::int32_t (&rows)[kGroups]) {
+  const auto look_up = [&](int k, std::int32_t(&rows)[kGroups]) {
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
       const std::int64_t row = row0 + g * 32 + lane;
@@ -132,7 +132,8 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) on_demand_kernel(cons
   const auto copy = [&](int stage, int batch, int chunk) {
     const SharedAddress to = stages + stage * S::kStageBytes;
     const int steps = steps_of(chunk), channel = chunk * S::kChunk, piece = thread & 3;
-    const int first = static_cast<int>(lists.range[batch] & 0xFFFFU), count = static_cast<int>(lists.range[batch] >> 16);
+    const int first = static_cast<int>(lists.range[batch] & 0xFFFFU),
+              count = static_cast<int>(lists.range[batch] >> 16);
     if (piece < 2 * steps) {
       const int at = channel * kBytes<E> + piece * 16;
       const int bytes = min(max(p.in_channels * kBytes<E> - at, 0), 16);
@@ -140,15 +141,15 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) on_demand_kernel(cons
       for (int row = thread >> 2; row < S::kBatch; row += kRowStep) {
         if (row >= (count + 15) / 16 * 16) continue;
         const bool some = row < count && bytes > 0;
-        copy_piece<S::kAny, E>(to + row_piece(row, piece),
-                               some ? x + (lists.ins[first + row] * p.x_stride * kBytes<E> + at) : x, some ? bytes : 0,
-                               p.copy_bytes);
+        copy_piece<S::kAny>(to + row_piece(row, piece),
+                            some ? x + (lists.ins[first + row] * p.x_stride * kBytes<E> + at) : x, some ? bytes : 0,
+                            p.copy_bytes);
       }
     }
     const std::int64_t weight_row = static_cast<std::int64_t>(lists.offset[batch]) * p.in_padded + channel;
-    copy_weights<E, S::kChunk, S::kCols, S::kThreads>(to + S::kRowsBytes,
-                                                      weights + (weight_row * p.out_padded + col0) * kBytes<E>,
-                                                      steps * kStep<E>, p.out_padded, p.out_padded - col0);
+    const auto* from = weights + (weight_row * p.out_padded + col0) * kBytes<E>;
+    copy_weights<E, S::kCols, S::kThreads>(to + S::kRowsBytes, from, from + kStep<E> * p.out_padded * kBytes<E>,
+                                           steps > 1, p.out_padded, p.out_padded - col0);
   };
 
   for (int i = thread; i < S::kRows * (S::kCols + kPad); i += S::kThreads) tile[i] = 0.0f;

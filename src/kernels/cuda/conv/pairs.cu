@@ -18,8 +18,8 @@ __global__ void __launch_bounds__(kThreads) count_pairs_kernel(const __grid_cons
 }
 
 /// One block. Counts of the segments of an offset become the places of their first pairs, from the offset's begin on.
-__global__ void __launch_bounds__(1024) begin_pairs_kernel(std::int32_t* segment, int segments, int volume,
-                                                           std::int32_t* begin) {
+__global__ void __launch_bounds__(1024)
+    begin_pairs_kernel(std::int32_t* segment, int segments, int volume, std::int32_t* begin) {
   const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) >> 5;
   for (int k = warp; k < volume; k += 32) {
     int before = 0;
@@ -46,8 +46,8 @@ __global__ void __launch_bounds__(1024) begin_pairs_kernel(std::int32_t* segment
   begin[volume] = place;
 }
 
-__global__ void __launch_bounds__(kThreads) place_pairs_kernel(const __grid_constant__ Conv p,
-                                                               const __grid_constant__ PairTables tables) {
+__global__ void __launch_bounds__(kThreads)
+    place_pairs_kernel(const __grid_constant__ Conv p, const __grid_constant__ PairTables tables) {
   __shared__ int counts[kWarps];
   const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) >> 5;
   const std::int64_t k = blockIdx.y;

@@ -47,14 +47,32 @@ struct Conv {
   Output out;
 };
 
-/// Tiles of implicit GEMM. A choice is an index; -1 lets the cost model choose.
+/// Tiles of implicit GEMM. A choice is an index; -1 lets the cost model choose among the first kModelTiles, the others
+/// are for measuring.
 struct TileShape {
   int rows;
   int cols;
-  int blocks;  ///< that fit on one multiprocessor, about
+  int blocks;        ///< that fit on one multiprocessor, about
+  const char* note;  ///< what differs beside the shape
 };
-inline constexpr TileShape kTiles[] = {{128, 128, 2}, {128, 96, 2}, {128, 64, 3}, {128, 32, 4}, {64, 128, 3}, {64, 64, 4}};
+inline constexpr TileShape kTiles[] = {
+    {128, 128, 2, "8 warps"},
+    {128, 96, 2, "8 warps"},
+    {128, 64, 3, "4 warps"},
+    {128, 32, 4, "4 warps"},
+    {64, 128, 3, "4 warps"},
+    {64, 64, 4, "4 warps"},
+    {64, 96, 3, "4 warps"},
+    {128, 96, 2, "4 warps"},
+    {128, 128, 2, "4 warps"},
+    {128, 64, 2, "8 warps, 3 stages"},
+    {128, 128, 2, "8 warps, 3 stages"},
+    {128, 96, 2, "8 warps, 3 stages, rows through L1"},
+    {128, 64, 3, "4 warps, 3 stages, rows through L1"},
+    {128, 32, 4, "4 warps, 3 stages, rows through L1"},
+};
 inline constexpr int kTileCount = static_cast<int>(sizeof(kTiles) / sizeof(kTiles[0]));
+inline constexpr int kModelTiles = 6;
 
 /// How a convolution is cut: the tile and the slices of its loop.
 struct Cut {
@@ -109,7 +127,7 @@ struct WeightGradient {
   int volume = 1;
   int ranges = 1;
   int range_rows = 0;
-  bool add = false;      ///< to what `sums` holds; only with one range
+  bool add = false;       ///< to what `sums` holds; only with one range
   float* sums = nullptr;  ///< [ranges, volume, in_channels, out_channels]
 };
 inline constexpr int kGradientTiles[] = {128, 64};  ///< edges

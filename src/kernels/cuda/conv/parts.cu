@@ -20,8 +20,8 @@ __device__ inline void add(float (&v)[kEnd], const float* from) {
 }
 
 template <class E>
-__global__ void __launch_bounds__(kThreads) add_parts_kernel(const float* partial, int parts, int out_padded,
-                                                             const __grid_constant__ Output out) {
+__global__ void __launch_bounds__(kThreads)
+    add_parts_kernel(const float* partial, int parts, int out_padded, const __grid_constant__ Output out) {
   const int ends = (out.channels + kEnd - 1) / kEnd;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x, row = i / ends;
   if (row >= out.rows) return;
@@ -33,9 +33,9 @@ __global__ void __launch_bounds__(kThreads) add_parts_kernel(const float* partia
 }
 
 template <class E>
-__global__ void __launch_bounds__(kThreads) add_products_kernel(const float* products, const std::int32_t* position,
-                                                                int volume, int out_padded,
-                                                                const __grid_constant__ Output out) {
+__global__ void __launch_bounds__(kThreads)
+    add_products_kernel(const float* products, const std::int32_t* position, int volume, int out_padded,
+                        const __grid_constant__ Output out) {
   const int ends = (out.channels + kEnd - 1) / kEnd;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x, row = i / ends;
   if (row >= out.rows) return;
@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(kThreads) add_products_kernel(const float* pro
   end<E>(out, row, col, v);
 }
 
-__global__ void __launch_bounds__(kThreads) add_gradients_kernel(const float* partial, int parts, std::int64_t size,
-                                                                 int add, float* to) {
+__global__ void __launch_bounds__(kThreads)
+    add_gradients_kernel(const float* partial, int parts, std::int64_t size, int add, float* to) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= size) return;
   float sum = 0.0f;

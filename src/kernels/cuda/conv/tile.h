@@ -10,10 +10,13 @@ namespace rarefy::cuda::conv_gpu {
 inline constexpr int kPad = 8;
 
 /// Copies `bytes` (0..16) to shared memory and clears the rest of the 16.
-template <bool kAny, class E>
+template <bool kAny, bool kCached = false>
 __device__ inline void copy_piece(SharedAddress to, const unsigned char* from, int bytes, int copy_bytes) {
   if constexpr (!kAny) {
-    copy_16(to, from, bytes);
+    if constexpr (kCached)
+      copy_16_cached(to, from, bytes);
+    else
+      copy_16(to, from, bytes);
   } else if (copy_bytes == 8) {
 #pragma unroll
     for (int at = 0; at < 16; at += 8) copy_8(to + at, from + (bytes > at ? at : 0), min(max(bytes - at, 0), 8));
@@ -32,18 +35,21 @@ __device__ inline void copy_piece(SharedAddress to, const unsigned char* from, i
   }
 }
 
-/// Rows of weights, `rows` of at most kRows, of which kCols columns lie in shared memory. Columns beyond are cleared.
-template <class E, int kRows, int kCols, int kThreads>
-__device__ inline void copy_weights(SharedAddress to, const unsigned char* from, int rows, int stride, int columns) {
-  constexpr int kPieces = kCols * kBytes<E> / 16, kAll = kRows * kPieces;
+/// Two steps of weights (rows of kCols columns) to shared memory, the second where `both`. Columns beyond are cleared.
+template <class E, int kCols, int kThreads>
+__device__ inline void copy_weights(SharedAddress to, const unsigned char* first, const unsigned char* second,
+                                    bool both, int stride, int columns) {
+  constexpr int kPieces = kCols * kBytes<E> / 16, kAll = 2 * kStep<E> * kPieces;
 #pragma unroll
-  for (int first = 0; first < kAll; first += kThreads) {
-    const int i = first + static_cast<int>(threadIdx.x);
+  for (int from = 0; from < kAll; from += kThreads) {
+    const int i = from + static_cast<int>(threadIdx.x);
     const int row = i / kPieces, piece = i - row * kPieces;
-    if (row >= rows || (kAll % kThreads != 0 && i >= kAll)) continue;
+    const bool later = row >= kStep<E>;
+    if ((later && !both) || (kAll % kThreads != 0 && i >= kAll)) continue;
     const bool inside = piece * (16 / kBytes<E>) < columns;
-    copy_16(to + row * (kCols + kPad) * kBytes<E> + piece * 16,
-            inside ? from + (static_cast<std::int64_t>(row) * stride * kBytes<E> + piece * 16) : from, inside ? 16 : 0);
+    const unsigned char* at = later ? second : first;
+    if (inside) at += static_cast<std::int64_t>(later ? row - kStep<E> : row) * stride * kBytes<E> + piece * 16;
+    copy_16(to + row * (kCols + kPad) * kBytes<E> + piece * 16, at, inside ? 16 : 0);
   }
 }
 
@@ -81,7 +87,9 @@ __device__ inline void round_words(std::uint32_t (&r)[4]) {
 inline constexpr int kRowBytes = 64;
 __device__ inline int row_piece(int row, int piece) { return row * kRowBytes + (piece ^ ((row >> 1) & 3)) * 16; }
 /// Where this lane reads 16 rows from `row` on (a multiple of 16) in the given step.
-__device__ inline int row_offset(int row, int step, int lane) { return row_piece(row + (lane & 15), step * 2 + (lane >> 4)); }
+__device__ inline int row_offset(int row, int step, int lane) {
+  return row_piece(row + (lane & 15), step * 2 + (lane >> 4));
+}
 template <class E>
 __device__ inline void load_rows(std::uint32_t (&a)[4], SharedAddress at) {
   load_matrices(a, at);

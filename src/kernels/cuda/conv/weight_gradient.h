@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) gradient_kernel(const
       const int bytes = pair < pairs ? min(max(channels * kBytes<E> - at, 0), 16) : 0;
       const auto* from = static_cast<const unsigned char*>(rows);
       if (bytes > 0) from += row_of(pair) * stride * kBytes<E> + at;
-      copy_piece<S::kAny, E>(to + row * S::kStride + piece * 16, from, bytes, copy_bytes);
+      copy_piece<S::kAny>(to + row * S::kStride + piece * 16, from, bytes, copy_bytes);
     }
   };
 
@@ -181,7 +181,8 @@ void launch_gradient(const WeightGradient& p, Stream stream) {
 template <class E>
 void weight_gradient(const WeightGradient& p, int tile, Stream stream) {
   constexpr int kStages = kHalf<E> ? 4 : 3;
-  if (p.x_copy_bytes < 16 || p.g_copy_bytes < 16) return launch_gradient<Gradient<E, 64, 32, kStages, 3, true>>(p, stream);
+  if (p.x_copy_bytes < 16 || p.g_copy_bytes < 16)
+    return launch_gradient<Gradient<E, 64, 32, kStages, 3, true>>(p, stream);
   if (tile == 128) return launch_gradient<Gradient<E, 128, 64, kStages, kHalf<E> ? 2 : 1, false>>(p, stream);
   return launch_gradient<Gradient<E, 64, 32, kStages, 3, false>>(p, stream);
 }

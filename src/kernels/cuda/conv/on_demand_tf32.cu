@@ -1,7 +1,0 @@
-#include "kernels/cuda/conv/on_demand.h"
-
-namespace rarefy::cuda::conv_gpu {
-
-void on_demand_tf32(const Conv& conv, Stream stream) { on_demand<F32>(conv, stream); }
-
-}  // namespace rarefy::cuda::conv_gpu
