@@ -16,7 +16,6 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/kernel_map.h"
 #include "kernels/cuda/sites.h"
-#include "runtime/cuda/ops.h"
 
 namespace rarefy::python {
 namespace {
@@ -186,7 +185,7 @@ HeldMap build(const HeldSites& in, const HeldSites& out, const KernelShape& kern
   require_stream(*out.pool, pool);
   HeldMap held{take<cuda::DeviceMap>(pool, out.sites->rows * kernel.volume() * 4), &pool};
   cuda::build_kernel_map(*in.sites, *out.sites, kernel, pool.stream, *held.map);
-  cuda::sort_map(*held.map, runtime::cuda::splits_of(*held.map), pool.stream);
+  cuda::sort_map(*held.map, cuda::default_splits(held.map->out_rows, held.map->volume), pool.stream);
   return held;
 }
 
@@ -195,7 +194,7 @@ HeldMap transpose(const HeldMap& map, Address stream) {
   require_stream(*map.pool, pool);
   HeldMap held{take<cuda::DeviceMap>(pool, map.map->in_rows * map.map->volume * 4), &pool};
   cuda::transpose_map(*map.map, pool.stream, *held.map);
-  cuda::sort_map(*held.map, runtime::cuda::splits_of(*held.map), pool.stream);
+  cuda::sort_map(*held.map, cuda::default_splits(held.map->out_rows, held.map->volume), pool.stream);
   return held;
 }
 

@@ -4,11 +4,11 @@
 
 namespace rarefy::cuda::geometry {
 
-/// An argument of a launch, which holds 4 KiB. Blocks are given to the parts in their order; a part has a
+/// An argument of a launch; all of them together hold 4 KiB. Blocks are given to the parts in their order; a part has a
 /// `first_block`.
 template <class Part>
 struct Batch {
-  static constexpr int kMost = (4096 - 2 * static_cast<int>(sizeof(std::int64_t))) / static_cast<int>(sizeof(Part));
+  static constexpr int kMost = (4096 - 4 * static_cast<int>(sizeof(void*))) / static_cast<int>(sizeof(Part));
   int count = 0;
   std::int32_t blocks = 0;
   Part part[kMost];
