@@ -16,7 +16,7 @@
 namespace rarefy::cuda {
 namespace {
 
-using namespace geometry;
+using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
 
 SiteInput input_of(const Sites& in) { return {in.key(), in.count.as<std::int32_t>(), most_rows(in)}; }
 SiteShape shape_of(const Sites& in) { return {in.dims, in.stride, most_rows(in)}; }

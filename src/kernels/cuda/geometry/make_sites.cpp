@@ -27,7 +27,7 @@ namespace {
 
 void make_sites(const std::int32_t* rows, std::int64_t count, int dims, const Extent& stride, std::int64_t batches,
                 Stream stream, Sites& out, std::int32_t* order) {
-  using namespace geometry;
+  using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
   Coords none;
   make_coords({}, dims, stride, batches, none);  // checks all but the rows
   RAREFY_CHECK(count <= std::numeric_limits<std::int32_t>::max(), UsageError,

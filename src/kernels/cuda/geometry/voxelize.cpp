@@ -33,7 +33,7 @@ KeyPacking pack_box(int dims, const Extent& low, const Extent& high) {
 
 namespace {
 
-using namespace geometry;
+using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
 
 /// Positions that a coordinate within the crop can have: dividing and rounding keep order.
 struct Box {

@@ -8,7 +8,7 @@
 namespace rarefy::cuda {
 namespace {
 
-using namespace geometry;
+using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
 
 std::int64_t columns_for(std::int64_t rows) { return (rows + kColumns - 1) / kColumns * kColumns; }
 

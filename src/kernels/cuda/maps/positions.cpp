@@ -11,7 +11,7 @@
 namespace rarefy::cuda {
 namespace {
 
-using namespace geometry;
+using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
 
 void check_positions(const DevicePositions& from, const Sites& to) {
   if (from.sites != nullptr) {

@@ -13,7 +13,7 @@
 namespace rarefy::cuda {
 namespace {
 
-using namespace geometry;
+using namespace geometry;  // NOLINT(google-build-using-namespace): its own part
 
 constexpr int kMaskBits = 32;
 
