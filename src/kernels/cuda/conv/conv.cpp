@@ -268,7 +268,7 @@ void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmet
 void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmetic arithmetic, bool add, Stream stream,
                           DeviceBuffer& workspace, float* weight_gradient, int tile, int ranges) {
   // Enough blocks for the most pairs to lie evenly; few enough partial sums.
-  constexpr std::int64_t kBlocks = 2112, kFewestRows = 512, kMostBytes = 48 << 20, kMostRanges = 4096;
+  constexpr std::int64_t kBlocks = 2112, kFewestRows = 1024, kMostBytes = 48 << 20, kMostRanges = 4096;
   check_gradient(x, g, map, arithmetic, weight_gradient);
   WeightGradient p;
   p.x = x.data;
@@ -285,7 +285,7 @@ void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmet
     p.ld = map->ld;
     p.volume = map->volume;
   }
-  if (tile == 0) tile = std::min(x.cols, g.cols) > 96 ? kGradientTiles[0] : kGradientTiles[1];
+  if (tile == 0) tile = std::min(x.cols, g.cols) >= 96 ? kGradientTiles[0] : kGradientTiles[1];
   const std::int64_t size = p.volume * x.cols * g.cols;
   const std::int64_t blocks = p.volume * (round_up(x.cols, tile) / tile) * (round_up(g.cols, tile) / tile);
   std::int64_t wanted = std::min({kBlocks / blocks, g.rows / kFewestRows, kMostBytes / (size * 4), kMostRanges});

@@ -10,13 +10,10 @@ namespace rarefy::cuda::conv_gpu {
 inline constexpr int kPad = 8;
 
 /// Copies `bytes` (0..16) to shared memory and clears the rest of the 16.
-template <bool kAny, bool kCached = false>
+template <bool kAny>
 __device__ inline void copy_piece(SharedAddress to, const unsigned char* from, int bytes, int copy_bytes) {
   if constexpr (!kAny) {
-    if constexpr (kCached)
-      copy_16_cached(to, from, bytes);
-    else
-      copy_16(to, from, bytes);
+    copy_16(to, from, bytes);
   } else if (copy_bytes == 8) {
 #pragma unroll
     for (int at = 0; at < 16; at += 8) copy_8(to + at, from + (bytes > at ? at : 0), min(max(bytes - at, 0), 8));
