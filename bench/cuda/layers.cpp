@@ -105,7 +105,7 @@ struct Case {
     const cuda::MapView map = level.map.by_mask();
     const std::int64_t rows = level.sites.rows;
     const cuda::conv_gpu::Cut chosen =
-        cuda::choose_cut(rows, layer.in, layer.out, map.volume, map.splits, arithmetic);
+        cuda::choose_cut(rows, layer.in, layer.out, map.volume, map.splits, arithmetic, cuda::products_of(arithmetic));
     for (int tile = 0; tile < cuda::tile_choices(); ++tile)
       for (const int slices : {1, 2, 4}) {
         const double ms = device_ms(
@@ -115,7 +115,8 @@ struct Case {
             },
             repetitions, stream);
         const auto shape = cuda::tile_shape(tile);
-        Json entry = row("tile " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " splits " +
+        Json entry = row(std::string(shape.warpgroups ? "warpgroup tile " : "tile ") + std::to_string(shape.rows) + "x" +
+                             std::to_string(shape.cols) + " splits " +
                              std::to_string(splits) + " slices " + std::to_string(slices),
                          ms);
         entry["chosen"] = tile == chosen.tile && slices == chosen.slices;

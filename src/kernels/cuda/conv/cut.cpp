@@ -46,13 +46,14 @@ int tile_choices() { return conv_gpu::kTileCount; }
 TileShape tile_shape(int choice) { return kTiles[choice]; }
 
 Cut choose_cut(std::int64_t out_rows, int in_channels, int out_channels, int volume, int splits,
-               Arithmetic arithmetic) {
+               Arithmetic arithmetic, Products products) {
   const bool half = size_of(arithmetic) == 2;
   const int steps = half ? 16 : 8;
   const int chunks = (in_channels + steps - 1) / steps * ((volume + splits - 1) / splits) / 2;
   Cut best;
   double least = -1;
   for (int tile = 0; tile < conv_gpu::kTileCount; ++tile) {
+    if (kTiles[tile].warpgroups != (products == Products::warpgroups)) continue;
     for (const int slices : kSlices) {
       if (slices > 1 && chunks / slices < kFewestChunks) break;
       const double c = cost(kTiles[tile], slices, out_rows, in_channels, out_channels, volume, splits, half);

@@ -21,32 +21,6 @@ struct Implicit {
   static_assert(kRows % kRowStep == 0 && kCols % kWarpCols == 0 && kWarpCols % 16 == 0 && kStageBytes % 128 == 0);
 };
 
-/// Two neighbouring steps of the work of a block: which offset of its list, which step of that offset's channels.
-struct Steps {
-  int unit;
-  int offset[2], step[2];
-  __device__ Steps(int first, int steps) : unit(first) {
-    offset[0] = first / steps;
-    step[0] = first - offset[0] * steps;
-    second(steps);
-  }
-  __device__ void second(int steps) {
-    const bool ends = step[0] + 1 == steps;
-    offset[1] = offset[0] + (ends ? 1 : 0);
-    step[1] = ends ? 0 : step[0] + 1;
-  }
-  __device__ void advance(int steps) {
-    unit += 2;
-    step[0] = step[1] + 1;
-    offset[0] = offset[1];
-    if (step[0] == steps) {
-      step[0] = 0;
-      ++offset[0];
-    }
-    second(steps);
-  }
-};
-
 template <class S>
 __global__ void __launch_bounds__(S::kThreads, S::kBlocks) implicit_kernel(const __grid_constant__ Conv p) {
   using E = typename S::E;
