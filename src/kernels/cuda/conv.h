@@ -60,8 +60,8 @@ struct DeviceWeights {
   std::int64_t in_channels = 0;
   std::int64_t out_channels = 0;
   DeviceBuffer data;
-  DeviceBuffer units;       ///< the same once more, as the warpgroups of compute capability 9.0 read it (conv/params.h)
-  bool has_units = false;   ///< 16 bits, packed on such a device
+  DeviceBuffer units;      ///< the same once more, as the warpgroups of compute capability 9.0 read it (conv/params.h)
+  bool has_units = false;  ///< 16 bits, packed on such a device
 };
 /// @param weights  float32 [K, C_in, C_out] on the device (host memory: copy first)
 /// @param order    transposed orders exchange the channels, as rarefy::pack_weights

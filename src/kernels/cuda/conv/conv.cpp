@@ -20,7 +20,7 @@ static_assert(static_cast<int>(Activation::none) == kNoActivation && static_cast
 
 constexpr std::array<Flow, 3> kFlows{Flow::implicit_gemm, Flow::gather_scatter, Flow::on_demand};
 
-constexpr std::int64_t kMostStride = std::numeric_limits<std::int32_t>::max();  // bytes, of warpgroups
+constexpr std::int64_t kMostStride = std::numeric_limits<std::int32_t>::max();  // of rows and tables, for warpgroups
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -47,7 +47,9 @@ Conv describe(const ConstRows& x, const DeviceWeights& w, const MapView* map, co
   p.in_channels = static_cast<int>(x.cols);
   p.copy_bytes = copy_bytes(x, w.arithmetic);
   p.weights = w.data.data();
-  if (w.has_units && p.copy_bytes == 16 && x.stride * size_of(w.arithmetic) <= kMostStride) p.units = w.units.data();
+  if (w.has_units && p.copy_bytes == 16 && x.cols % 8 == 0 && x.stride * size_of(w.arithmetic) <= kMostStride &&
+      (map == nullptr || map->ld <= kMostStride))
+    p.units = w.units.data();
   p.in_padded = static_cast<int>(round_up(x.cols, 16));
   p.out_padded = static_cast<int>(round_up(y.cols, 16));
   if (map != nullptr) {

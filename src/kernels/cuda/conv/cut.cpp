@@ -14,11 +14,12 @@ using conv_gpu::TileShape;
 
 // One size for all devices, so that results do not depend on the device: an H100 has 132, an A100 108.
 constexpr double kMultiprocessors = 132;
-constexpr double kLatency = 575;   // of one chunk when nothing else runs
-constexpr double kStart = 350;     // of a round of blocks
-constexpr double kBlock = 950;     // of a block: the list of offsets, first copies, the store
-constexpr double kDensity = 0.56;  // share of the offsets that a tile goes through, in one range
-constexpr double kSummed = 34;     // bytes a clock of partial sums, written and read
+constexpr double kLatency = 575;       // of one chunk when nothing else runs
+constexpr double kGroupLatency = 400;  // of half a stage of warpgroups
+constexpr double kStart = 350;         // of a round of blocks
+constexpr double kBlock = 950;         // of a block: the list of offsets, first copies, the store
+constexpr double kDensity = 0.56;      // share of the offsets that a tile goes through, in one range
+constexpr double kSummed = 34;         // bytes a clock of partial sums, written and read
 constexpr double kSecondKernel = 21500;
 constexpr int kSlices[] = {1, 2, 3, 4, 6, 8};
 constexpr int kFewestChunks = 8;  // that a slice is worth
@@ -31,8 +32,8 @@ double cost(const TileShape& tile, int slices, std::int64_t rows, int in, int ou
   const double passed = dense > 2 ? dense * kDensity / std::sqrt(splits) : dense;
   const double chunks = std::max(1.0, passed) * steps / 2.0 / slices;
   const double busiest = std::max(1.0, std::ceil(blocks / kMultiprocessors));
-  const double rounds = std::ceil(busiest / tile.blocks);
-  double clocks = std::max(busiest * tile.clocks, rounds * kLatency) * chunks + rounds * kStart + busiest * kBlock;
+  const double rounds = std::ceil(busiest / tile.blocks), latency = tile.warpgroups ? kGroupLatency : kLatency;
+  double clocks = std::max(busiest * tile.clocks, rounds * latency) * chunks + rounds * kStart + busiest * kBlock;
   if (splits * slices > 1) {
     const double bytes = static_cast<double>(rows) * out * 8 * splits * slices;
     clocks += kSecondKernel + bytes / (kSummed * kMultiprocessors);
@@ -45,8 +46,8 @@ double cost(const TileShape& tile, int slices, std::int64_t rows, int in, int ou
 int tile_choices() { return conv_gpu::kTileCount; }
 TileShape tile_shape(int choice) { return kTiles[choice]; }
 
-Cut choose_cut(std::int64_t out_rows, int in_channels, int out_channels, int volume, int splits,
-               Arithmetic arithmetic, Products products) {
+Cut choose_cut(std::int64_t out_rows, int in_channels, int out_channels, int volume, int splits, Arithmetic arithmetic,
+               Products products) {
   const bool half = size_of(arithmetic) == 2;
   const int steps = half ? 16 : 8;
   const int chunks = (in_channels + steps - 1) / steps * ((volume + splits - 1) / splits) / 2;

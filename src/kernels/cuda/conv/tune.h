@@ -9,8 +9,8 @@ int tile_choices();  ///< choices are 0 to this - 1
 conv_gpu::TileShape tile_shape(int choice);
 
 /// As conv. @param tile_choice  -1: the cost model's; one for warpgroups where they cannot run (device, precision, rows
-/// that lie at no multiple of 16 bytes) stands for the first with as many columns. @param slices  parts of the loop of a tile whose sums are added
-/// afterwards; 0: the cost model's
+/// that lie at no multiple of 16 bytes) stands for the first with as many columns. @param slices  parts of the loop of
+/// a tile whose sums are added afterwards; 0: the cost model's
 void conv_implicit(ConstRows x, const DeviceWeights& weights, const MapView* map, const DeviceEpilogue& epilogue,
                    Stream stream, DeviceBuffer& workspace, Rows y, int tile_choice, int slices = 0);
 

@@ -2,7 +2,7 @@
 /// Implicit GEMM for compute capability 9.0, 16 bits: warpgroups of 128 threads gather 64 rows each into shared memory
 /// and multiply them there, each at its own pace; they skip offsets under which these have no pair. They share the
 /// weights of a stage, which the last one that is done with it replaces. Compiled for sm_90a only.
-#include "kernels/cuda/conv/hopper.h"
+#include "kernels/cuda/conv/hopper/ptx.h"
 #include "kernels/cuda/conv/launch.h"
 #include "kernels/cuda/conv/tile.h"
 
@@ -19,7 +19,7 @@ struct Warpgroups {
   static constexpr int kWeightsAt = kWarpgroups * 2 * kRowsUnit, kStageBytes = kWeightsAt + 2 * kWeightsUnit;
   static constexpr int kSumsBytes = kRows * (kCols + kPad) * 4;
   static constexpr int kSharedBytes = kStages * kStageBytes > kSumsBytes ? kStages* kStageBytes : kSumsBytes;
-  static constexpr int kListAt = kSharedBytes + kStages * (8 + 4);  // behind barriers and counters
+  static constexpr int kListAt = kSharedBytes + kStages * (8 + 4);   // behind barriers and counters
   static constexpr int kRowStep = 128 / 8, kCopies = 64 / kRowStep;  // eight threads copy a row of both units
   static_assert(kCols % 32 == 0 && kStageBytes % 512 == 0 && kSharedBytes % 8 == 0);
 };
@@ -53,8 +53,10 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) warpgroup_kernel(cons
     const auto* weights = static_cast<const unsigned char*>(p.units) + static_cast<std::int64_t>(col0) * kRowBytes;
     const int bytes = min(S::kCols, p.out_padded - col0) * kRowBytes, count = min(2, stop - unit);
     arrive_expecting(full + stage * 8, count * bytes);
+#pragma unroll 1
     for (int u = 0; u < count; ++u) {
-      const int i = (unit + u) / steps, step = unit + u - i * steps;
+      const int i = static_cast<int>(static_cast<unsigned>(unit + u) / static_cast<unsigned>(steps));
+      const int step = unit + u - i * steps;
       const std::int64_t at = (static_cast<std::int64_t>(offset_of(active[i])) * steps + step) * p.out_padded;
       copy_bulk(stages + stage * S::kStageBytes + S::kWeightsAt + u * S::kWeightsUnit, weights + at * kRowBytes, bytes,
                 full + stage * 8);
@@ -74,15 +76,22 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) warpgroup_kernel(cons
   const SharedAddress copy_to = stages + (2 * group + half) * S::kRowsUnit + row_piece(copy_row, piece);
   const auto has_pairs = [&](std::uint32_t entry) { return (entry >> (16 + 2 * group) & 3U) != 0; };
   int rows[S::kCopies], next_rows[S::kCopies], later_rows[S::kCopies];
+  const std::int32_t* own_rows = p.in_row + first_row;  // tables have a column for every row of a group with pairs
   const auto look_up = [&](int i, int(&to)[S::kCopies]) {
     const std::uint32_t entry = i < offsets ? active[i] : 0U;
+    const std::int32_t* from = own_rows + static_cast<std::int64_t>(offset_of(entry)) * static_cast<int>(p.row_ld);
+    if (!has_pairs(entry)) {
 #pragma unroll
-    for (int c = 0; c < S::kCopies; ++c) {
-      const std::int64_t row = first_row + c * S::kRowStep;
-      if (!has_pairs(entry) || row >= p.out.rows)
-        to[c] = -1;
-      else
-        to[c] = p.in_row == nullptr ? static_cast<int>(row) : __ldg(p.in_row + offset_of(entry) * p.row_ld + row);
+      for (int c = 0; c < S::kCopies; ++c) to[c] = -1;
+    } else if (p.in_row != nullptr) {
+#pragma unroll
+      for (int c = 0; c < S::kCopies; ++c) to[c] = __ldg(from + c * S::kRowStep);
+    } else {
+#pragma unroll
+      for (int c = 0; c < S::kCopies; ++c) {
+        const std::int64_t row = first_row + c * S::kRowStep;
+        to[c] = row < p.out.rows ? static_cast<int>(row) : -1;
+      }
     }
   };
   Steps copied(begin, steps), done = copied;
@@ -90,14 +99,14 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) warpgroup_kernel(cons
     const int before = half == 0 ? copied.offset[0] : copied.offset[1];
     const int step = half == 0 ? copied.step[0] : copied.step[1];
     if (copied.unit + half < stop && has_pairs(active[before])) {
-      const int at = step * kRowBytes + piece * 16, bytes = min(max(p.in_channels * kBytes<E> - at, 0), 16);
+      const int at = step * kRowBytes + piece * 16;
+      const bool inside = at < p.in_channels * kBytes<E>;
       const unsigned char* from = x + at;
+      const SharedAddress to = copy_to + stage * S::kStageBytes;
 #pragma unroll
-      for (int c = 0; c < S::kCopies; ++c) {
-        const bool some = rows[c] >= 0 && bytes > 0;
-        copy_16(copy_to + stage * S::kStageBytes + c * S::kRowStep * kRowBytes,
-                some ? from + static_cast<std::int64_t>(rows[c]) * stride : x, some ? bytes : 0);
-      }
+      for (int c = 0; c < S::kCopies; ++c)
+        copy_or_clear(to + c * S::kRowStep * kRowBytes, from + static_cast<std::int64_t>(rows[c]) * stride,
+                      rows[c] >= 0 && inside);
     }
     copied.advance(steps);
     const int now = half == 0 ? copied.offset[0] : copied.offset[1];
@@ -120,12 +129,12 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) warpgroup_kernel(cons
     commit_copies();
   }
   float sums[S::kCols / 2] = {};
-  const std::uint64_t a = operand(stages + 2 * group * S::kRowsUnit), b = operand(stages + S::kWeightsAt);
+  const Operand a = operand(stages + 2 * group * S::kRowsUnit), b = operand(stages + S::kWeightsAt);
   int stage = 0, free_stage = S::kStages - 1, parity = 0;
   for (; done.unit < stop; done.advance(steps)) {
     wait_for_copies<S::kStages - 2>();
     show_to_products();
-    barrier_of(1 + group, 128);  // this stage's rows have arrived, and the products of the one before are done
+    synchronize_group(group);  // this stage's rows have arrived, and the products of the one before are done
     wait_for_phase(full + stage * 8, parity);
     const bool first = has_pairs(active[done.offset[0]]);
     const bool second = done.unit + 1 < stop && has_pairs(active[done.offset[1]]);
