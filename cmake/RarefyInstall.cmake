@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 set(rarefy_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rarefy CACHE INTERNAL "")  # c/ and python/ install parts, too
 
-add_library(rarefy_shared SHARED $<TARGET_OBJECTS:rarefy_core>)
+add_library(rarefy_shared SHARED ${core_objects})
 add_library(rarefy::rarefy_shared ALIAS rarefy_shared)
 target_include_directories(rarefy_shared INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

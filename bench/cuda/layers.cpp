@@ -16,10 +16,9 @@ using cuda::Flow;
 struct Layer {
   int level, in, out;
 };
-constexpr Layer kLayers[] = {{0, 4, 32},    {0, 32, 32},   {0, 128, 96},  {0, 96, 96},   {1, 32, 32},
-                             {1, 128, 96},  {1, 96, 96},   {2, 32, 64},   {2, 64, 64},   {2, 192, 128},
-                             {2, 128, 128}, {3, 64, 128},  {3, 128, 128}, {3, 384, 256}, {3, 256, 256},
-                             {4, 128, 256}, {4, 256, 256}};
+constexpr Layer kLayers[] = {{0, 4, 32},    {0, 32, 32},   {0, 128, 96},  {0, 96, 96},   {1, 32, 32},   {1, 128, 96},
+                             {1, 96, 96},   {2, 32, 64},   {2, 64, 64},   {2, 192, 128}, {2, 128, 128}, {3, 64, 128},
+                             {3, 128, 128}, {3, 384, 256}, {3, 256, 256}, {4, 128, 256}, {4, 256, 256}};
 
 struct Level {
   cuda::Sites sites;
@@ -78,8 +77,8 @@ struct Case {
   }
 
   Json row(const std::string& what, double ms) const {
-    return {{"level", layer.level}, {"in", layer.in}, {"out", layer.out}, {"what", what}, {"ms", ms},
-            {"tflops", 2 * gmacs / ms}};
+    return {{"level", layer.level}, {"in", layer.in}, {"out", layer.out},
+            {"what", what},         {"ms", ms},       {"tflops", 2 * gmacs / ms}};
   }
 
   Json forward(Flow flow, int splits) {
@@ -105,7 +104,7 @@ struct Case {
     const cuda::MapView map = level.map.by_mask();
     const std::int64_t rows = level.sites.rows;
     const cuda::conv_gpu::Cut chosen =
-        cuda::choose_cut(rows, layer.in, layer.out, map.volume, map.splits, arithmetic);
+        cuda::choose_cut(rows, layer.in, layer.out, map.volume, map.splits, arithmetic, cuda::products_of(arithmetic));
     for (int tile = 0; tile < cuda::tile_choices(); ++tile)
       for (const int slices : {1, 2, 4}) {
         const double ms = device_ms(
@@ -115,8 +114,9 @@ struct Case {
             },
             repetitions, stream);
         const auto shape = cuda::tile_shape(tile);
-        Json entry = row("tile " + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + " splits " +
-                             std::to_string(splits) + " slices " + std::to_string(slices),
+        Json entry = row(std::string(shape.warpgroups ? "warpgroup tile " : "tile ") + std::to_string(shape.rows) +
+                             "x" + std::to_string(shape.cols) + " splits " + std::to_string(splits) + " slices " +
+                             std::to_string(slices),
                          ms);
         entry["chosen"] = tile == chosen.tile && slices == chosen.slices;
         rows_out.push_back(std::move(entry));
@@ -129,8 +129,8 @@ struct Case {
     const std::int64_t rows = level.sites.rows;
     const double ms = device_ms(
         [&] {
-          cuda::conv_weight_gradient({x.data(), rows, layer.in, layer.in}, {g.data(), rows, layer.out, layer.out},
-                                     &map, arithmetic, false, stream, workspace, gradient.as<float>(), tile, ranges);
+          cuda::conv_weight_gradient({x.data(), rows, layer.in, layer.in}, {g.data(), rows, layer.out, layer.out}, &map,
+                                     arithmetic, false, stream, workspace, gradient.as<float>(), tile, ranges);
         },
         repetitions, stream);
     return row(tile == 0 && ranges == 0

@@ -294,7 +294,7 @@ std::int64_t unused_bytes() {
   const std::lock_guard lock(all.mutex);
   for (auto& [key, pool] : all.by_stream) {
     const std::lock_guard inner(pool->mutex);
-    bytes += pool->workspace.capacity() + pool->weights.data.capacity();
+    bytes += pool->workspace.capacity() + pool->weights.data.capacity() + pool->weights.units.capacity();
     for (const auto& s : pool->sites) bytes += s->memory_bytes();
     for (const auto& m : pool->maps) bytes += m->memory_bytes();
   }

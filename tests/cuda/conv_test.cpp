@@ -11,6 +11,10 @@ namespace rarefy::test {
 namespace {
 
 enum class Values : std::uint8_t { normal, integers };
+enum class Shape : std::uint8_t {
+  any,
+  eights
+};  ///< eights: input channels and rows that every kernel of 16 bits takes
 
 /// The terms that a case may have, so that sums on the host stay fast.
 std::int64_t budget() { return quick_or(400'000, 4'000'000); }
@@ -32,8 +36,12 @@ struct Case {
   cuda::DeviceEpilogue epilogue;
   cuda::DeviceWeights packed;
 
-  Case(Rng& rng, Arithmetic a, Values kind)
-      : arithmetic(a), linear(rng.chance(0.2)), sorted(rng.chance(0.6)), in(any_channels(rng)), out(any_channels(rng)) {
+  Case(Rng& rng, Arithmetic a, Values kind, Shape shape = Shape::any)
+      : arithmetic(a),
+        linear(rng.chance(0.2)),
+        sorted(rng.chance(0.6)),
+        in(shape == Shape::any ? any_channels(rng) : 8 * rng.integer(1, 20)),
+        out(any_channels(rng)) {
     constexpr std::array<int, 5> kVolumes{1, 8, 27, 27, 125};
     const int volume = linear ? 1 : kVolumes[static_cast<std::size_t>(rng.integer(0, 4))];
     const double density = linear ? 1.0 : rng.uniform(0.02, 0.5);
@@ -49,7 +57,8 @@ struct Case {
       return kind == Values::integers ? static_cast<float>(rng.integer(-3, 3))
                                       : nearest(arithmetic, static_cast<float>(rng.normal()));
     };
-    x = std::make_unique<TestRows>(rng, arithmetic, in_rows, in, any_layout(rng));
+    x = std::make_unique<TestRows>(rng, arithmetic, in_rows, in,
+                                   shape == Shape::any ? any_layout(rng) : Layout::aligned);
     x->fill(value);
     for (std::int64_t i = 0; i < volume * in * out; ++i) weights.push_back(value());
     for (std::int64_t j = 0; j < out; ++j) bias.push_back(value());
@@ -168,8 +177,8 @@ class CudaConvArithmetic : public testing::TestWithParam<Arithmetic> {
 };
 
 TEST_P(CudaConvArithmetic, every_tile_and_slice_gives_the_sums) {
-  for_random_cases(6, [&](Rng& rng) {
-    const Case c(rng, GetParam(), Values::integers);
+  for_random_cases(12, [&](Rng& rng) {
+    const Case c(rng, GetParam(), Values::integers, rng.chance(0.6) ? Shape::eights : Shape::any);
     DeviceBuffer workspace;
     for (int tile = -1; tile < cuda::tile_choices(); ++tile) {
       for (const int slices : {1, 3}) {

@@ -2,7 +2,7 @@
 /// Sparse convolution, linear layers and their gradients on tensor cores.
 ///
 /// y[o] = act(sum over offsets k: x[in_row(k, o)] W[k] + bias + residual[o]), sums in float32. A linear layer is the
-/// case K = 1 without a map. No atomics: the same input gives the same bits.
+/// case K = 1 without a map. No atomics: the same input gives the same bits on the same kind of device.
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -60,10 +60,12 @@ struct DeviceWeights {
   std::int64_t in_channels = 0;
   std::int64_t out_channels = 0;
   DeviceBuffer data;
+  DeviceBuffer units;      ///< the same once more, as the warpgroups of compute capability 9.0 read it (conv/params.h)
+  bool has_units = false;  ///< 16 bits, packed on such a device
 };
 /// @param weights  float32 [K, C_in, C_out] on the device (host memory: copy first)
 /// @param order    transposed orders exchange the channels, as rarefy::pack_weights
-/// Writes `out.data`, growing it when needed.
+/// Writes `out.data` and `out.units`, growing them when needed.
 void pack_weights(const float* weights, std::int64_t volume, std::int64_t in_channels, std::int64_t out_channels,
                   WeightOrder order, Arithmetic arithmetic, Stream stream, DeviceWeights& out);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 
 #include "base/check.h"
@@ -18,6 +19,8 @@ static_assert(static_cast<int>(Activation::none) == kNoActivation && static_cast
               static_cast<int>(Activation::leaky_relu) == kLeakyRelu);
 
 constexpr std::array<Flow, 3> kFlows{Flow::implicit_gemm, Flow::gather_scatter, Flow::on_demand};
+
+constexpr std::int64_t kMostStride = std::numeric_limits<std::int32_t>::max();  // of rows and tables, for warpgroups
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -44,6 +47,9 @@ Conv describe(const ConstRows& x, const DeviceWeights& w, const MapView* map, co
   p.in_channels = static_cast<int>(x.cols);
   p.copy_bytes = copy_bytes(x, w.arithmetic);
   p.weights = w.data.data();
+  if (w.has_units && p.copy_bytes == 16 && x.cols % 8 == 0 && x.stride * size_of(w.arithmetic) <= kMostStride &&
+      (map == nullptr || map->ld <= kMostStride))
+    p.units = w.units.data();
   p.in_padded = static_cast<int>(round_up(x.cols, 16));
   p.out_padded = static_cast<int>(round_up(y.cols, 16));
   if (map != nullptr) {
@@ -80,6 +86,13 @@ void end_parts(const Conv& p, Arithmetic arithmetic, Stream stream) {
 }
 
 void launch_implicit(const Conv& p, int tile, Arithmetic arithmetic, Stream stream) {
+  if (kTiles[tile].warpgroups) {
+    if (p.units != nullptr)
+      return arithmetic == Arithmetic::f16 ? warpgroup_f16(p, tile, stream) : warpgroup_bf16(p, tile, stream);
+    tile = static_cast<int>(std::find_if(std::begin(kTiles), std::end(kTiles),
+                                         [&](const TileShape& t) { return t.cols == kTiles[tile].cols; }) -
+                            std::begin(kTiles));
+  }
   switch (arithmetic) {
     case Arithmetic::f16:
       return implicit_f16(p, tile, stream);
@@ -100,7 +113,8 @@ void run_implicit(Conv p, Cut cut, Arithmetic arithmetic, Stream stream, DeviceB
 }
 
 Cut cut_of(const Conv& p, Arithmetic arithmetic) {
-  return choose_cut(p.out.rows, p.in_channels, p.out.channels, p.volume, p.splits, arithmetic);
+  return choose_cut(p.out.rows, p.in_channels, p.out.channels, p.volume, p.splits, arithmetic,
+                    p.units != nullptr ? Products::warpgroups : Products::warps);
 }
 
 void run_on_demand(Conv p, Arithmetic arithmetic, Stream stream, DeviceBuffer& workspace) {
@@ -154,7 +168,7 @@ void run_gather_scatter(const Conv& p, Arithmetic arithmetic, Stream stream, Dev
     product.splits = product.slices = 1;
     product.partial = products;
     product.out.rows = places;
-    const Cut cut = choose_cut(places, p.in_channels, p.out.channels, 1, 1, arithmetic);
+    const Cut cut = choose_cut(places, p.in_channels, p.out.channels, 1, 1, arithmetic, Products::warps);
     launch_implicit(product, cut.tile, arithmetic, stream);
   }
   add_products(products, tables.position, p.volume, p.out_padded, p.out, element_of(arithmetic), stream);
@@ -190,6 +204,10 @@ std::string_view name(Flow flow) {
   return "?";
 }
 
+Products products_of(Arithmetic arithmetic) {
+  return size_of(arithmetic) == 2 && has_warpgroups() ? Products::warpgroups : Products::warps;
+}
+
 std::span<const Flow> flows() { return kFlows; }
 
 Flow flow_named(std::string_view wanted) {
@@ -219,6 +237,8 @@ void pack_weights(const float* weights, std::int64_t volume, std::int64_t in_cha
   p.round_to_tf32 = arithmetic == Arithmetic::tf32;
   p.element = element_of(arithmetic);
   p.to = out.data.reserve(volume * p.in_padded * p.out_padded * size_of(arithmetic));
+  out.has_units = products_of(arithmetic) == Products::warpgroups;
+  if (out.has_units) p.units = out.units.reserve(volume * units(in_channels) * p.out_padded * kUnit * 2);
   out.arithmetic = arithmetic;
   out.volume = volume;
   out.in_channels = in_channels;
@@ -268,7 +288,7 @@ void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmet
 void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmetic arithmetic, bool add, Stream stream,
                           DeviceBuffer& workspace, float* weight_gradient, int tile, int ranges) {
   // Enough blocks for the most pairs to lie evenly; few enough partial sums.
-  constexpr std::int64_t kBlocks = 2112, kFewestRows = 512, kMostBytes = 48 << 20, kMostRanges = 4096;
+  constexpr std::int64_t kBlocks = 2112, kFewestRows = 1024, kMostBytes = 48 << 20, kMostRanges = 4096;
   check_gradient(x, g, map, arithmetic, weight_gradient);
   WeightGradient p;
   p.x = x.data;
@@ -285,7 +305,7 @@ void conv_weight_gradient(ConstRows x, ConstRows g, const MapView* map, Arithmet
     p.ld = map->ld;
     p.volume = map->volume;
   }
-  if (tile == 0) tile = std::min(x.cols, g.cols) > 96 ? kGradientTiles[0] : kGradientTiles[1];
+  if (tile == 0) tile = std::min(x.cols, g.cols) >= 96 ? kGradientTiles[0] : kGradientTiles[1];
   const std::int64_t size = p.volume * x.cols * g.cols;
   const std::int64_t blocks = p.volume * (round_up(x.cols, tile) / tile) * (round_up(g.cols, tile) / tile);
   std::int64_t wanted = std::min({kBlocks / blocks, g.rows / kFewestRows, kMostBytes / (size * 4), kMostRanges});

@@ -6,12 +6,11 @@
 
 namespace rarefy::cuda::conv_gpu {
 
-template <class Element_, int kRows_, int kCols_, int kWarpCols_, int kStages_, int kBlocks_, bool kAny_ = false,
-          bool kCached_ = false>
+template <class Element_, int kRows_, int kCols_, int kWarpCols_, int kStages_, int kBlocks_, bool kAny_ = false>
 struct Implicit {
   using E = Element_;
   static constexpr int kRows = kRows_, kCols = kCols_, kWarpCols = kWarpCols_, kStages = kStages_, kBlocks = kBlocks_;
-  static constexpr bool kAny = kAny_, kCached = kCached_;
+  static constexpr bool kAny = kAny_;
   static constexpr int kWarpsAcross = kCols / kWarpCols, kThreads = kRows / 32 * kWarpsAcross * 32;
   static constexpr int kStride = (kCols + kPad) * kBytes<E>;  // of weights in shared memory
   static constexpr int kRowsBytes = kRows * kRowBytes, kStageBytes = kRowsBytes + 2 * kStep<E> * kStride;
@@ -20,32 +19,6 @@ struct Implicit {
   static constexpr int kRowStep = kThreads / 4;  // four threads copy a row
   static constexpr int kCopies = kRows / kRowStep;
   static_assert(kRows % kRowStep == 0 && kCols % kWarpCols == 0 && kWarpCols % 16 == 0 && kStageBytes % 128 == 0);
-};
-
-/// Two neighbouring steps of the work of a block: which offset of its list, which step of that offset's channels.
-struct Steps {
-  int unit;
-  int offset[2], step[2];
-  __device__ Steps(int first, int steps) : unit(first) {
-    offset[0] = first / steps;
-    step[0] = first - offset[0] * steps;
-    second(steps);
-  }
-  __device__ void second(int steps) {
-    const bool ends = step[0] + 1 == steps;
-    offset[1] = offset[0] + (ends ? 1 : 0);
-    step[1] = ends ? 0 : step[0] + 1;
-  }
-  __device__ void advance(int steps) {
-    unit += 2;
-    step[0] = step[1] + 1;
-    offset[0] = offset[1];
-    if (step[0] == steps) {
-      step[0] = 0;
-      ++offset[0];
-    }
-    second(steps);
-  }
 };
 
 template <class S>
@@ -102,9 +75,8 @@ __global__ void __launch_bounds__(S::kThreads, S::kBlocks) implicit_kernel(const
         const int row = copy_row + c * S::kRowStep;
         if (!has_group(half == 0 ? first : second, row >> 5)) continue;
         const bool some = rows[c] >= 0 && bytes > 0;
-        copy_piece<S::kAny, S::kCached>(to + row_piece(row, piece),
-                                        some ? x + (rows[c] * p.x_stride * kBytes<E> + at) : x, some ? bytes : 0,
-                                        p.copy_bytes);
+        copy_piece<S::kAny>(to + row_piece(row, piece), some ? x + (rows[c] * p.x_stride * kBytes<E> + at) : x,
+                            some ? bytes : 0, p.copy_bytes);
       }
     }
     const auto weights_of = [&](std::uint32_t entry, int step) {
@@ -203,29 +175,9 @@ void implicit(const Conv& p, int tile, Stream stream) {
     case 1:
       return launch_implicit<Implicit<E, 128, 96, 48, 4, 2>>(p, stream);
     case 2:
-      return launch_implicit<Implicit<E, 128, 64, 64, 4, 3>>(p, stream);
-    case 3:
-      return launch_implicit<Implicit<E, 128, 32, 32, 4, 4>>(p, stream);
-    case 4:
-      return launch_implicit<Implicit<E, 64, 128, 64, 4, 3>>(p, stream);
-    case 5:
-      return launch_implicit<Implicit<E, 64, 64, 32, 4, 4>>(p, stream);
-    case 6:
-      return launch_implicit<Implicit<E, 64, 96, 48, 4, 3>>(p, stream);
-    case 7:
-      return launch_implicit<Implicit<E, 128, 96, 96, 4, 2>>(p, stream);
-    case 8:
-      return launch_implicit<Implicit<E, 128, 128, 128, 4, 2>>(p, stream);
-    case 9:
       return launch_implicit<Implicit<E, 128, 64, 32, 3, 2>>(p, stream);
-    case 10:
-      return launch_implicit<Implicit<E, 128, 128, 64, 3, 2>>(p, stream);
-    case 11:
-      return launch_implicit<Implicit<E, 128, 96, 48, 3, 2, false, true>>(p, stream);
-    case 12:
-      return launch_implicit<Implicit<E, 128, 64, 64, 3, 3, false, true>>(p, stream);
     default:
-      return launch_implicit<Implicit<E, 128, 32, 32, 3, 4, false, true>>(p, stream);
+      return launch_implicit<Implicit<E, 128, 32, 32, 4, 4>>(p, stream);
   }
 }
 

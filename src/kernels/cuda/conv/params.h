@@ -30,6 +30,7 @@ struct Conv {
   int in_channels = 0;
   int copy_bytes = 16;            ///< 16, 8, 4 or 2: the largest copies that x allows
   const void* weights = nullptr;  ///< [volume, in_padded, out_padded]
+  const void* units = nullptr;    ///< the same for warpgroups (Packing), or null
   int in_padded = 0;
   int out_padded = 0;
 
@@ -47,32 +48,20 @@ struct Conv {
   Output out;
 };
 
-/// Tiles of implicit GEMM. A choice is an index; -1 lets the cost model choose among the first kModelTiles, the others
-/// are for measuring.
+/// Tiles of implicit GEMM; a choice is an index. Rows of 64 were never faster by more than 2 %.
 struct TileShape {
   int rows;
   int cols;
-  int blocks;        ///< that fit on one multiprocessor, about
-  const char* note;  ///< what differs beside the shape
+  int blocks;               ///< that fit on one multiprocessor, about
+  int clocks;               ///< of 32 channels of 16 bits or 16 of 32 on a busy multiprocessor; measured on an H200
+  bool warpgroups = false;  ///< for compute capability 9.0 and 16 bits; elsewhere the first of as many columns serves
 };
 inline constexpr TileShape kTiles[] = {
-    {128, 128, 2, "8 warps"},
-    {128, 96, 2, "8 warps"},
-    {128, 64, 3, "4 warps"},
-    {128, 32, 4, "4 warps"},
-    {64, 128, 3, "4 warps"},
-    {64, 64, 4, "4 warps"},
-    {64, 96, 3, "4 warps"},
-    {128, 96, 2, "4 warps"},
-    {128, 128, 2, "4 warps"},
-    {128, 64, 2, "8 warps, 3 stages"},
-    {128, 128, 2, "8 warps, 3 stages"},
-    {128, 96, 2, "8 warps, 3 stages, rows through L1"},
-    {128, 64, 3, "4 warps, 3 stages, rows through L1"},
-    {128, 32, 4, "4 warps, 3 stages, rows through L1"},
+    {128, 128, 2, 1970},      {128, 96, 2, 1340},      {128, 64, 2, 930},       {128, 32, 4, 630},
+    {128, 128, 2, 560, true}, {128, 96, 2, 470, true}, {128, 64, 2, 370, true}, {128, 32, 2, 280, true},
+    {256, 128, 1, 800, true}, {256, 96, 1, 700, true}, {256, 64, 1, 600, true},
 };
 inline constexpr int kTileCount = static_cast<int>(sizeof(kTiles) / sizeof(kTiles[0]));
-inline constexpr int kModelTiles = 6;
 
 /// How a convolution is cut: the tile and the slices of its loop.
 struct Cut {
@@ -84,6 +73,10 @@ struct Cut {
 void implicit_f16(const Conv& conv, int tile, Stream stream);
 void implicit_bf16(const Conv& conv, int tile, Stream stream);
 void implicit_tf32(const Conv& conv, int tile, Stream stream);
+/// Whether the current device and this build have the next two.
+bool has_warpgroups();
+void warpgroup_f16(const Conv& conv, int tile, Stream stream);
+void warpgroup_bf16(const Conv& conv, int tile, Stream stream);
 void on_demand_f16(const Conv& conv, Stream stream);
 void on_demand_bf16(const Conv& conv, Stream stream);
 void on_demand_tf32(const Conv& conv, Stream stream);
@@ -150,7 +143,11 @@ struct Packing {
   bool round_to_tf32 = false;
   Element element = Element::f16;
   void* to = nullptr;
+  void* units = nullptr;  ///< [volume, units(in_channels), out_padded, 32] or null: columns in rows of 64 bytes,
+                          ///< 16-byte pieces exchanged as the products of warpgroups read them
 };
+inline constexpr int kUnit = 32;  ///< channels
+inline int units(std::int64_t channels) { return static_cast<int>((channels + kUnit - 1) / kUnit); }
 void pack(const Packing& packing, Stream stream);
 
 }  // namespace rarefy::cuda::conv_gpu

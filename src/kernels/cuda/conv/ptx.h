@@ -18,10 +18,6 @@ __device__ inline SharedAddress shared_address(const void* p) {
 __device__ inline void copy_16(SharedAddress to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
-/// The same through the first-level cache, for what is read again soon.
-__device__ inline void copy_16_cached(SharedAddress to, const void* from, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-}
 __device__ inline void copy_8(SharedAddress to, const void* from, int bytes) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }

@@ -10,13 +10,10 @@ namespace rarefy::cuda::conv_gpu {
 inline constexpr int kPad = 8;
 
 /// Copies `bytes` (0..16) to shared memory and clears the rest of the 16.
-template <bool kAny, bool kCached = false>
+template <bool kAny>
 __device__ inline void copy_piece(SharedAddress to, const unsigned char* from, int bytes, int copy_bytes) {
   if constexpr (!kAny) {
-    if constexpr (kCached)
-      copy_16_cached(to, from, bytes);
-    else
-      copy_16(to, from, bytes);
+    copy_16(to, from, bytes);
   } else if (copy_bytes == 8) {
 #pragma unroll
     for (int at = 0; at < 16; at += 8) copy_8(to + at, from + (bytes > at ? at : 0), min(max(bytes - at, 0), 8));
@@ -119,18 +116,21 @@ __device__ inline int find_active(const Conv& p, int split, std::int64_t row0, s
     return static_cast<int>(*count);
   }
   const int first = first_offset(p, split), offsets = first_offset(p, split + 1) - first;
+  const auto inside = [&](int group) { return kRows <= 128 || row0 + group * 32 < p.ld; };  // ld: a multiple of 128
   if (p.masks != nullptr) {
     if (warp == 0 && lane < offsets) {  // at most 32 of them
       std::uint32_t bits = 0;
 #pragma unroll
-      for (int g = 0; g < kGroups; ++g) bits |= (p.masks[(split * p.ld + row0) / 32 + g] >> lane & 1U) << g;
+      for (int g = 0; g < kGroups; ++g)
+        if (inside(g)) bits |= (p.masks[(split * p.ld + row0) / 32 + g] >> lane & 1U) << g;
       active[lane] = bits;
     }
   } else {
     for (int k = warp; k < offsets; k += kWarps) {
       std::int32_t rows[kGroups];
 #pragma unroll
-      for (int g = 0; g < kGroups; ++g) rows[g] = p.in_row[(first + k) * p.row_ld + row0 + g * 32 + lane];
+      for (int g = 0; g < kGroups; ++g)
+        rows[g] = inside(g) ? p.in_row[(first + k) * p.row_ld + row0 + g * 32 + lane] : -1;
       std::uint32_t bits = 0;
 #pragma unroll
       for (int g = 0; g < kGroups; ++g) bits |= (__ballot_sync(0xFFFFFFFFU, rows[g] >= 0) != 0 ? 1U : 0U) << g;
@@ -154,10 +154,36 @@ __device__ inline int find_active(const Conv& p, int split, std::int64_t row0, s
   return static_cast<int>(*count);
 }
 
+/// Two neighbouring steps of the work of a block: which offset of its list, which step of that offset's channels.
+struct Steps {
+  int unit;
+  int offset[2], step[2];
+  __device__ Steps(int first, int steps) : unit(first) {
+    offset[0] = first / steps;
+    step[0] = first - offset[0] * steps;
+    second(steps);
+  }
+  __device__ void second(int steps) {
+    const bool ends = step[0] + 1 == steps;
+    offset[1] = offset[0] + (ends ? 1 : 0);
+    step[1] = ends ? 0 : step[0] + 1;
+  }
+  __device__ void advance(int steps) {
+    unit += 2;
+    step[0] = step[1] + 1;
+    offset[0] = offset[1];
+    if (step[0] == steps) {
+      step[0] = 0;
+      ++offset[0];
+    }
+    second(steps);
+  }
+};
+
 /// The output row of row `row` of a split; -1: none.
 __device__ inline std::int64_t out_row(const Conv& p, int split, std::int64_t row) {
-  if (p.order != nullptr) return p.order[split * p.ld + row];
-  return row < p.out.rows ? row : -1;
+  if (row >= p.out.rows) return -1;
+  return p.order != nullptr ? p.order[split * p.ld + row] : row;
 }
 
 /// Ends a tile of sums that lies in shared memory, rows kCols + kPad floats apart: into y, or into the partial sums.
