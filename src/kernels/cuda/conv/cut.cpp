@@ -1,5 +1,5 @@
 // The cost model of implicit GEMM. Clocks of one multiprocessor, fitted to 32 layers of MinkUNet 1.0x on an H200: its
-// choice takes 3 % more time than the best on average, 15 % at most. Measure with conv_implicit before changing.
+// choice takes 3 % more time than the best on average (of warpgroups: 1 %). Measure with conv_implicit before changing.
 #include <algorithm>
 #include <cmath>
 
@@ -14,13 +14,15 @@ using conv_gpu::TileShape;
 
 // One size for all devices, so that results do not depend on the device: an H100 has 132, an A100 108.
 constexpr double kMultiprocessors = 132;
-constexpr double kLatency = 575;       // of one chunk when nothing else runs
-constexpr double kGroupLatency = 400;  // of half a stage of warpgroups
-constexpr double kStart = 350;         // of a round of blocks
-constexpr double kBlock = 950;         // of a block: the list of offsets, first copies, the store
-constexpr double kDensity = 0.56;      // share of the offsets that a tile goes through, in one range
-constexpr double kSummed = 34;         // bytes a clock of partial sums, written and read
-constexpr double kSecondKernel = 21500;
+struct Clocks {
+  double latency;        ///< of one chunk when nothing else runs
+  double start;          ///< of a round of blocks
+  double block;          ///< of a block: the list of offsets, first copies, the store
+  double density;        ///< share of the offsets that a tile goes through, in one range
+  double summed;         ///< bytes a clock of partial sums, written and read
+  double second_kernel;  ///< that adds them
+};
+constexpr Clocks kWarps{575, 350, 950, 0.56, 34, 21500}, kWarpgroups{775, 320, 2450, 0.84, 25, 32700};
 constexpr int kSlices[] = {1, 2, 3, 4, 6, 8};
 constexpr int kFewestChunks = 8;  // that a slice is worth
 
@@ -29,14 +31,15 @@ double cost(const TileShape& tile, int slices, std::int64_t rows, int in, int ou
   const double tiles = static_cast<double>((rows + tile.rows - 1) / tile.rows * ((out + tile.cols - 1) / tile.cols));
   const double blocks = tiles * splits * slices;
   const double dense = static_cast<double>(volume) / splits;
-  const double passed = dense > 2 ? dense * kDensity / std::sqrt(splits) : dense;
+  const Clocks& t = tile.warpgroups ? kWarpgroups : kWarps;
+  const double passed = dense > 2 ? dense * t.density / std::sqrt(splits) : dense;
   const double chunks = std::max(1.0, passed) * steps / 2.0 / slices;
   const double busiest = std::max(1.0, std::ceil(blocks / kMultiprocessors));
-  const double rounds = std::ceil(busiest / tile.blocks), latency = tile.warpgroups ? kGroupLatency : kLatency;
-  double clocks = std::max(busiest * tile.clocks, rounds * latency) * chunks + rounds * kStart + busiest * kBlock;
+  const double rounds = std::ceil(busiest / tile.blocks);
+  double clocks = std::max(busiest * tile.clocks, rounds * t.latency) * chunks + rounds * t.start + busiest * t.block;
   if (splits * slices > 1) {
     const double bytes = static_cast<double>(rows) * out * 8 * splits * slices;
-    clocks += kSecondKernel + bytes / (kSummed * kMultiprocessors);
+    clocks += t.second_kernel + bytes / (t.summed * kMultiprocessors);
   }
   return clocks;
 }

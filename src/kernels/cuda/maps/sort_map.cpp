@@ -94,7 +94,7 @@ struct SplitRule {
   std::int64_t more_rows_than;
   int splits;
 };
-constexpr SplitRule kSplitRules[] = {{75'000, 1}, {20'000, 2}, {-1, 3}};
+constexpr SplitRule kSplitRules[] = {{50'000, 1}, {20'000, 2}, {-1, 3}};
 /// Maps of so few offsets (strided ones) are not cut.
 constexpr std::int64_t kUncutVolume = 8;
 

@@ -196,14 +196,8 @@ void warpgroups(const Conv& p, int tile, Stream stream) {
       return launch_warpgroups<Warpgroups<E, 2, 96, 4, 2>>(p, stream);
     case 6:
       return launch_warpgroups<Warpgroups<E, 2, 64, 4, 2>>(p, stream);
-    case 7:
-      return launch_warpgroups<Warpgroups<E, 2, 32, 4, 2>>(p, stream);
-    case 8:
-      return launch_warpgroups<Warpgroups<E, 4, 128, 4, 1>>(p, stream);
-    case 9:
-      return launch_warpgroups<Warpgroups<E, 4, 96, 4, 1>>(p, stream);
     default:
-      return launch_warpgroups<Warpgroups<E, 4, 64, 5, 1>>(p, stream);
+      return launch_warpgroups<Warpgroups<E, 2, 32, 4, 2>>(p, stream);
   }
 }
 
