@@ -96,7 +96,7 @@ Effect effect_of(const Model& before, const Model& after, const std::vector<Inpu
     effect.macs += static_cast<double>(sparse.statistics().macs);
     const Sizes& sizes = sparse.statistics().sizes;
     for (const Node& node : after.graph().nodes()) {
-      if (node.op != "select_top") continue;
+      if (node.op != "select_best") continue;
       const auto all = static_cast<double>(std::max<std::int64_t>(1, sizes.at(node.inputs[1])));
       left_out[node.name] +=
           (1.0 - static_cast<double>(sizes.at(node.outputs[0])) / all) / static_cast<double>(scans.size());

@@ -17,6 +17,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/model.h"
 #include "rarefy/tensor.h"
+#include "rarefy/thinning.h"
 #include "rarefy/tuning.h"
 
 namespace rarefy {
@@ -114,6 +115,9 @@ struct RunOptions {
   std::stop_token stop = {};                                           ///< checked between nodes
   std::optional<std::chrono::steady_clock::time_point> deadline = {};  ///< likewise; @throws Cancelled
   bool strict = false;  ///< points that are NaN, infinite or out of range are an InputError instead of label 255
+  /// Leaves the least important voxels out ahead of the network, of every voxelization. With a Geometry: of prepare().
+  /// How many a deadline allows is what a VoxelBudget (voxel_budget.h) knows.
+  Thinning thinning = {};
 };
 
 /// Time and work of one step of the last run.
@@ -138,7 +142,8 @@ struct RunStatistics {
   double network_ms = 0;
   std::int64_t macs = 0;
   std::int64_t points = 0;
-  std::int64_t voxels = 0;  ///< rows of the finest sparse space
+  std::int64_t voxels = 0;           ///< rows of the finest sparse space
+  std::int64_t voxels_left_out = 0;  ///< by RunOptions::thinning
   std::int64_t points_not_finite = 0;
   std::int64_t points_outside = 0;
   bool intensity_missing = false;  ///< the model wanted intensity, the scan had none

@@ -147,7 +147,7 @@ class Dropper {
     const ValueId rows = copier_.at(graph().type(block.x).space);
     Attributes how{{"share", keep.threshold ? 1.0 : 1.0 - keep.ratio}};
     if (keep.threshold) how["above"] = std::vector<double>{*keep.threshold};
-    const auto made = copier_.builder.add("select_top", {scores, rows}, how, block.name + ".kept");
+    const auto made = copier_.builder.add("select_best", {scores, rows}, how, block.name + ".kept");
     check_nested(block, keep, scores);
     return {made[0], made[1], made[2]};
   }
@@ -239,7 +239,7 @@ Model drop_voxels(const Model& model, const DropVoxelsOptions& options) { return
 
 bool drops_voxels(const Graph& graph) {
   return std::any_of(graph.nodes().begin(), graph.nodes().end(),
-                     [](const Node& node) { return node.op == "select_top"; });
+                     [](const Node& node) { return node.op == "select_best"; });
 }
 
 }  // namespace rarefy::compress

@@ -121,7 +121,7 @@ std::map<std::string, double> pooled_thresholds(const Model& model, const DropVo
   std::vector<std::pair<std::string, ValueId>> outputs;
   std::map<std::string, double> share;
   for (const Node& node : dropped.graph().nodes()) {
-    if (node.op != "select_top") continue;
+    if (node.op != "select_best") continue;
     outputs.emplace_back(node.name, node.inputs[0]);
     share[node.name] = 1.0 - node.number("share");
   }

@@ -134,8 +134,8 @@ std::int64_t rows_of_share(double share, std::int64_t rows) {
 
 }  // namespace
 
-void select_top_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const TopRows& wanted,
-                     RowIndex& kept, RowIndex& place) {
+void select_best_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const BestRows& wanted,
+                      RowIndex& kept, RowIndex& place) {
   RAREFY_CHECK(scores.cols == 1, ShapeError, "rows are selected by one score each, got {} columns", scores.cols);
   RAREFY_CHECK(wanted.share >= 0.0 && wanted.share <= 1.0, ShapeError, "a share of {} of the rows makes no sense",
                wanted.share);

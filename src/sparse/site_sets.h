@@ -33,8 +33,8 @@ void intersect(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a
 template <class T>
 void select_rows(Matrix<const T> scores, double threshold, RowIndex& kept, RowIndex& place);
 
-/// What select_top_rows keeps of each sample.
-struct TopRows {
+/// What select_best_rows keeps of each sample.
+struct BestRows {
   double share = 1.0;                ///< of its rows, rounded up
   std::optional<double> above = {};  ///< of those, the rows whose score is above it
 };
@@ -44,8 +44,8 @@ struct TopRows {
 /// @param scores  [N, 1]
 /// @param begin   [S+1] rows of each sample
 /// Cost: O(N); no allocation once the vectors have grown.
-void select_top_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const TopRows& wanted,
-                     RowIndex& kept, RowIndex& place);
+void select_best_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const BestRows& wanted,
+                      RowIndex& kept, RowIndex& place);
 
 /// The coordinates of the kept rows. `kept` as select_rows made it; `out` must not be `in`.
 void select_coords(const Coords& in, const RowIndex& kept, Coords& out);

@@ -19,7 +19,7 @@ TimeNetworks known_times(std::map<std::string, double> saved_by_dropping_all) {
       NetworkTimes t;
       t.step["all"] = 100;
       for (const Node& node : model.graph().nodes()) {
-        if (node.op != "select_top") continue;
+        if (node.op != "select_best") continue;
         const std::string stage = node.name.substr(0, node.name.find('.'));
         const auto found = saved.find(stage);
         if (found != saved.end()) t.step["all"] -= found->second * (1.0 - node.number("share"));

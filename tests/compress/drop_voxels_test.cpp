@@ -261,7 +261,7 @@ TEST(DropVoxels, one_voxel_always_stays) {
   const std::vector<float> points = test::some_points(1, 500);
   EXPECT_EQ(session.run({{"points", test::view_of(points)}})["labels"].rows, 500);
   for (const StepProfile& p : session.profile()) {
-    if (p.op == "select_top") {
+    if (p.op == "select_best") {
       EXPECT_EQ(p.rows, 1) << p.name;
     }
   }

@@ -34,7 +34,7 @@ bool higher(const std::vector<double>& scores, std::int64_t a, std::int64_t b) {
   return x != y ? x > y : a < b;
 }
 
-void select_top(MachineState& m, const Node& node) {
+void select_best(MachineState& m, const Node& node) {
   const Space& from = m.spaces.at(node.inputs[1]);
   const std::vector<double>& scores = m.features.at(node.inputs[0]).values;
   std::vector<char> stays(static_cast<std::size_t>(from.rows), 0);
@@ -76,8 +76,8 @@ bool run_selection_op(MachineState& m, const Node& node) {
     magnitude(m, node);
   } else if (node.op == "overlay") {
     overlay(m, node);
-  } else if (node.op == "select_top") {
-    select_top(m, node);
+  } else if (node.op == "select_best") {
+    select_best(m, node);
   } else {
     return false;
   }

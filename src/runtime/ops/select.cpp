@@ -16,7 +16,14 @@ RuntimeOp select() {
     } else {
       select_rows(args.input<std::uint8_t>(0), threshold, kept, args.index(node.outputs[2]));
     }
-    settle_kept(from, kept, to);
+    if (from.coords != nullptr) {
+      select_coords(*from.coords, kept, to.own);
+      settle(to);
+      return;
+    }
+    to.coords = nullptr;
+    to.rows = static_cast<std::int64_t>(kept.voxel_of_point.size());
+    select_samples(from.sample_begin, kept, to.sample_begin);
   };
   return op;
 }

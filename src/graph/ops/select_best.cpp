@@ -1,12 +1,37 @@
+#include <utility>
+
 #include "graph/example.h"
 #include "graph/infer.h"
-#include "graph/selection.h"
 
 namespace rarefy::ops {
+namespace {
 
-OpDef select_top() {
+/// The outputs "kept: space", "row_of_kept: index" and "kept_of_row: index" of a selection with the inputs "scores:
+/// features" and "rows: space". @throws ShapeError unless there is one score per row.
+std::vector<ValueType> selection_types(const InferArgs& args) {
+  const ValueType& scores = require_kind(args, 0, ValueKind::features);
+  RAREFY_CHECK(scores.channels == 1, ShapeError,
+               "node '{}' ({}): {} has {} channels, rows are selected by one score each", args.node.name, args.node.op,
+               args.producers[0], scores.channels);
+  const ValueType& rows = require_kind(args, 1, ValueKind::space);
+  require_space(args, 0, rows.space, args.producers[1]);
+  ValueType kept = rows;
+  kept.space = args.output_ids[0];
+  kept.target = -1;
+  ValueType row_of_kept;
+  row_of_kept.kind = ValueKind::index;
+  row_of_kept.space = kept.space;
+  row_of_kept.target = scores.space;
+  ValueType kept_of_row = row_of_kept;
+  std::swap(kept_of_row.space, kept_of_row.target);
+  return {kept, row_of_kept, kept_of_row};
+}
+
+}  // namespace
+
+OpDef select_best() {
   OpDef op;
-  op.name = "select_top";
+  op.name = "select_best";
   op.doc =
       "Of each sample the rows with the highest scores, as a space of their own: a share of its rows, a threshold, or "
       "both. The best row of a sample always stays. Of equal scores the earlier row is the higher one, NaN is the "
@@ -19,10 +44,10 @@ OpDef select_top() {
     const Node& node = args.node;
     (void)require_features(args, 0);
     const double share = node.number("share");
-    RAREFY_CHECK(share >= 0.0 && share <= 1.0, ShapeError, "node '{}' (select_top): share is {}, expected 0 to 1",
+    RAREFY_CHECK(share >= 0.0 && share <= 1.0, ShapeError, "node '{}' (select_best): share is {}, expected 0 to 1",
                  node.name, share);
     RAREFY_CHECK(node.numbers("above").size() <= 1, ShapeError,
-                 "node '{}' (select_top): 'above' has {} numbers, expected one or none", node.name,
+                 "node '{}' (select_best): 'above' has {} numbers, expected one or none", node.name,
                  node.numbers("above").size());
     return {selection_types(args), {}};
   };
@@ -30,7 +55,7 @@ OpDef select_top() {
     const auto select = [](Builder& b, ValueId scores, Rng& rng) {
       Attributes how{{"share", rng.chance(0.2) ? 0.0 : rng.uniform(0.0, 1.0)}};
       if (rng.chance(0.4)) how["above"] = std::vector<double>{rng.uniform(-0.5, 1.0)};
-      return b.add("select_top", {scores, b.space_of(scores)}, how);
+      return b.add("select_best", {scores, b.space_of(scores)}, how);
     };
     auto examples = sparse_examples(seed, [&](Builder& b, ValueId x, Rng& rng) {
       const ValueId scores = rng.chance(0.5) ? b.add("magnitude", {x})[0] : b.select_columns(x, {0}, {0.1}, {1.0});
