@@ -12,6 +12,7 @@
 #include "common/machine.h"
 #include "common/model_source.h"
 #include "compress/choose_ratios.h"
+#include "compress/drop_offsets.h"
 #include "compress/score_voxels.h"
 #include "data/sets/data_set.h"
 #include "measure/input.h"
@@ -139,6 +140,50 @@ class Compression {
   void run() {
     busy_ = busy_warning();
     if (!busy_.empty()) notice(busy_);
+    if (o_.what == "offsets") return run_offsets();
+    run_voxels();
+  }
+
+ private:
+  void run_offsets() {
+    const double ratio = ratio_of(o_.ratios.at(0), o_.ratios[0]);
+    const auto groups = compress::offset_energies(model_, scans_, executor_.get());
+    Model result = compress::drop_offsets(model_, groups, ratio);
+    const Effect effect = effect_of(model_, result, scans_, *executor_);
+    const auto [before, after] = time_both(result);
+    Json maps = Json::array();
+    for (const compress::OffsetGroup& group : groups) {
+      std::int64_t kept = static_cast<std::int64_t>(group.offsets.size());
+      for (const Node& node : result.graph().nodes())
+        if (node.name == group.map && !node.integers("offsets").empty())
+          kept = static_cast<std::int64_t>(node.integers("offsets").size() / group.offsets[0].size());
+      maps.push_back({{"map", group.map}, {"layers", group.layers}, {"offsets", group.offsets.size()}, {"kept", kept}});
+    }
+    result.notes["offsets"] = fmt::format(
+        "those that rarely matter are left out: {:g} of the convolutions' work at most, as seen on {} scans", ratio,
+        scans_.size());
+    result.save(o_.out);
+    if (o_.json) {
+      Json json = common_json(effect, before, after);
+      json["ratio"] = ratio;
+      json["maps"] = maps;
+      return print_json(json);
+    }
+    print("{:<20} {:>8} {:>8}  layers\n", "map", "offsets", "stay");
+    for (const Json& m : maps) {
+      print("{:<20} {:>8} {:>8}  {}\n", m["map"].get<std::string>(), m["offsets"].get<int>(), m["kept"].get<int>(),
+            m["layers"].size());
+    }
+    print_effect(effect, before, after);
+    print("{}\n", o_.out);
+  }
+
+  std::pair<double, double> time_both(const Model& result) const {
+    const auto times = compress::time_in_turns(scans_[scans_.size() / 2], *executor_, o_.repetitions)({model_, result});
+    return {compress::whole_ms(times[0]), compress::whole_ms(times[1])};
+  }
+
+  void run_voxels() {
     DropVoxelsOptions how;
     if (o_.share_scores) how.sharing = compress::Scores::per_space;
     if (o_.score == "learned") how.scores = compress::learn_scores(model_, scans_, executor_.get());
@@ -156,15 +201,13 @@ class Compression {
     if (o_.keep == "all") how.thresholds = compress::pooled_thresholds(model_, how, scans_, executor_.get());
     result = how.ratios.empty() ? model_ : compress::drop_voxels(model_, how);
     const Effect effect = effect_of(model_, result, scans_, *executor_);
-    const auto times = compress::time_in_turns(scans_[scans_.size() / 2], *executor_, o_.repetitions)({model_, result});
-    const double before = compress::whole_ms(times[0]), after = compress::whole_ms(times[1]);
+    const auto [before, after] = time_both(result);
     result.notes["voxels"] = fmt::format("dropped ahead of residual blocks: {}; score {}, kept per {}",
                                          ratios_text(how.ratios), o_.score, o_.keep);
     result.save(o_.out);
     report(how, effect, before, after, table);
   }
 
- private:
   compress::RatiosChoice choose(const DropVoxelsOptions& how) {
     std::unique_ptr<ProgressLine> line;
     compress::ChooseRatiosOptions options{.budget_ms = o_.budget_ms, .drop = how, .executor = executor_.get()};
@@ -177,20 +220,31 @@ class Compression {
     return compress::choose_ratios(model_, scans_, options);
   }
 
+  Json common_json(const Effect& effect, double before, double after) const {
+    return {{"out", o_.out},
+            {"what", o_.what},
+            {"cpu", cpu::model_name()},
+            {"threads", threads_or_all(o_.threads)},
+            {"busy", !busy_.empty()},
+            {"scans", scans_.size()},
+            {"labels_changed", effect.changed},
+            {"macs", {{"before", effect.macs_before}, {"after", effect.macs}}},
+            {"ms", {{"before", before}, {"after", after}}}};
+  }
+
+  static void print_effect(const Effect& effect, double before, double after) {
+    print(
+        "{:.1f} % of the multiply-adds are saved; a whole run takes {:.1f} ms, {:.1f} before ({:.2f} times as fast)\n",
+        100 * (1 - effect.macs / std::max(1.0, effect.macs_before)), after, before, before / after);
+    print("{:.2f} % of the labels change\n", 100 * effect.changed);
+  }
+
   void report(const DropVoxelsOptions& how, const Effect& effect, double before, double after, const Json& table) {
     if (o_.json) {
-      Json json = {{"out", o_.out},
-                   {"what", o_.what},
-                   {"cpu", cpu::model_name()},
-                   {"threads", threads_or_all(o_.threads)},
-                   {"busy", !busy_.empty()},
-                   {"scans", scans_.size()},
-                   {"ratios", how.ratios},
-                   {"left_out_mean", effect.mean},
-                   {"labels_changed", effect.changed},
-                   {"macs", {{"before", effect.macs_before}, {"after", effect.macs}}},
-                   {"ms", {{"before", before}, {"after", after}}},
-                   {"blocks", effect.blocks}};
+      Json json = common_json(effect, before, after);
+      json["ratios"] = how.ratios;
+      json["left_out_mean"] = effect.mean;
+      json["blocks"] = effect.blocks;
       if (o_.budget_ms > 0) {
         json["budget_ms"] = o_.budget_ms;
         json["ms"]["promised"] = promised_ms_;
@@ -201,10 +255,8 @@ class Compression {
     print("{:<20} {:>10}\n", "block", "left out %");
     for (const Json& b : effect.blocks)
       print("{:<20} {:>10.1f}\n", b["block"].get<std::string>(), 100 * b["left_out"].get<double>());
-    print("\nOf all voxels at all blocks {:.1f} % are left out; {:.1f} % of the multiply-adds are saved\n",
-          100 * effect.mean, 100 * (1 - effect.macs / std::max(1.0, effect.macs_before)));
-    print("A whole run takes {:.1f} ms, {:.1f} before ({:.2f} times as fast); {:.2f} % of the labels change\n", after,
-          before, before / after, 100 * effect.changed);
+    print("\nOf all voxels at all blocks {:.1f} % are left out\n", 100 * effect.mean);
+    print_effect(effect, before, after);
     print("{}: {}\n", o_.out, ratios_text(how.ratios));
   }
 
@@ -218,6 +270,11 @@ class Compression {
 };
 
 void check(const Options& o) {
+  if (o.what == "offsets") {
+    RAREFY_CHECK(o.ratios.size() == 1 && o.budget_ms <= 0, UsageError,
+                 "compress: offsets need one --ratio, the share of the convolutions' work that is left out");
+    return;
+  }
   RAREFY_CHECK(o.ratios.empty() == (o.budget_ms > 0), UsageError,
                "compress: give either --ratio (how much is left out) or --budget (the time that a scan may take)");
 }
@@ -225,19 +282,24 @@ void check(const Options& o) {
 }  // namespace
 
 void compress(CLI::App& command) {
-  command.description("Make a model compute less: voxels that matter less skip residual blocks");
+  command.description("Make a model compute less: voxels that matter less skip residual blocks; kernels lose offsets");
   set_examples(
       command,
       "  rarefy compress --what voxels --data streets --ratio 0.5 --out half.safetensors\n"
       "  rarefy compress --what voxels --data streets --ratio up3=0.5 --ratio up4=0.7 --out m.safetensors\n"
       "  rarefy compress --what voxels --data streets --budget 120ms --out fast.safetensors   chosen by measurement\n"
+      "  rarefy compress --what offsets --data streets --ratio 0.2 --out m.safetensors       a fifth of the pairs\n"
       "  rarefy eval held_out --model fast.safetensors                                        what it costs\n\n"
       "Every stage scores its voxels; those with the lowest scores keep their features while the others run through "
       "the\n"
       "stage's blocks. Nothing is computed for them. --keep all finds one threshold per stage over all scans, so that\n"
-      "scans with less to see drop more. rarefy train --init OUT goes on training with the voxels dropped.\n");
+      "scans with less to see drop more. Offsets go by the energy that they had on the scans, per multiply-add. What "
+      "was\n"
+      "changed can be trained on: rarefy train --init OUT.\n");
   auto o = std::make_shared<Options>();
-  command.add_option("--what", o->what, "What is left out: voxels")->required()->check(CLI::IsMember({"voxels"}));
+  command.add_option("--what", o->what, "What is left out: voxels or offsets (of convolution kernels)")
+      ->required()
+      ->check(CLI::IsMember({"voxels", "offsets"}));
   command.add_option("--model", o->model, "Model file (default: the one that segment uses)");
   command.add_option("--data", o->data, "Scans like those that the model will see; labels are not needed")->required();
   command.add_option("--out", o->out, "Model file to write")->required();

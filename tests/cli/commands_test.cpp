@@ -386,6 +386,13 @@ TEST_F(Program, compress_leads_voxels_around_blocks) {
     const Result refused = run(common + wrong + " --out x.safetensors");
     EXPECT_EQ(refused.code, 2) << wrong << refused.err;
   }
+  const auto offsets = run("compress --what offsets --model m.safetensors --data a.bin --ratio 0.3 --repetitions 1 "
+                           "--out o.safetensors --json")
+                           .json();
+  EXPECT_LT(offsets["macs"]["after"].get<double>(), 0.9 * offsets["macs"]["before"].get<double>());
+  EXPECT_EQ(offsets["maps"].size(), 5u);
+  EXPECT_EQ(run("segment a.bin --model o.safetensors --json").code, 0);
+  EXPECT_EQ(run("compress --what offsets --model m.safetensors --data a.bin --budget 1s --out x.safetensors").code, 2);
   const Result fastest = run(common + "--budget 0.01ms --out x.safetensors");
   EXPECT_EQ(fastest.code, 2);
   EXPECT_THAT(fastest.err, HasSubstr("the fastest found takes"));
