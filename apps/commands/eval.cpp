@@ -78,16 +78,16 @@ class Thinner {
 
  private:
   void calibrate(Segmenter& segmenter, const Scan& scan) {
-    calibrate_by_shares(
+    const auto fastest = calibrate_by_shares(
         [&](double share) {
           (void)segmenter.run(scan, false, {.share = share, .order = o_.order});
           return std::pair(segmenter.statistics().total_ms, segmenter.statistics().voxels);
         },
-        [&](const auto& fastest) { budget_.observe(fastest.second, fastest.first); });
-    RAREFY_CHECK(budget_.least_ms() <= o_.deadline_ms, UsageError,
+        [&](const auto& seen) { budget_.observe(seen.second, seen.first); });
+    RAREFY_CHECK(fastest.first <= o_.deadline_ms, UsageError,
                  "eval: a deadline of {:g} ms cannot be held by leaving voxels out: the fastest run, on {} voxels, "
                  "takes {:.1f} ms here",
-                 o_.deadline_ms, kLeast, budget_.least_ms());
+                 o_.deadline_ms, fastest.second, fastest.first);
   }
 
   static constexpr std::int64_t kLeast = 500;
@@ -167,6 +167,8 @@ Tally score_all(const Options& o, Segmenter& segmenter, Thinner& thinner, const 
       try {
         add_scan(source, i, o, segmenter, thinner, baseline, tally);
       } catch (const Cancelled&) {
+        throw;
+      } catch (const UsageError&) {  // no scan's fault: a deadline that no scan keeps
         throw;
       } catch (const Error& error) {
         if (total == 1) throw;

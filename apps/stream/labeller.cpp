@@ -87,9 +87,8 @@ void Labeller::calibrate() {
   frame.entry = largest_of(entries_);
   frame.geometry = 0;
   read(frame);
-  const std::int64_t points = frame.scan.size();
   Geometry& geometry = geometries_.front();
-  calibrate_by_shares(
+  const auto fastest = calibrate_by_shares(
       [&](double share) {
         geometry.prepare({{"points", view_of(frame.scan, frame.points)}},
                          {.stop = options_.stop, .thinning = {.share = share, .order = options_.order}});
@@ -97,15 +96,15 @@ void Labeller::calibrate() {
         return std::tuple(context_->statistics().total_ms, geometry.statistics().total_ms,
                           context_->statistics().voxels);
       },
-      [&](const auto& fastest) {
-        const auto& [whole_ms, geometry_ms, voxels] = fastest;
+      [&](const auto& seen) {
+        const auto& [whole_ms, geometry_ms, voxels] = seen;
         pacer_.observe(voxels, geometry_ms, whole_ms - geometry_ms);
       });
   RAREFY_CHECK(
-      points == 0 || pacer_.least_ms() <= options_.hold_ms, UsageError,
+      std::get<0>(fastest) <= options_.hold_ms, UsageError,
       "a deadline of {:g} ms cannot be held by leaving voxels out: the fastest run, on {} voxels, takes {:.1f} "
       "ms here (--whole keeps all voxels and counts what is late)",
-      options_.hold_ms, Pacer::kLeast, pacer_.least_ms());
+      options_.hold_ms, std::get<2>(fastest), std::get<0>(fastest));
 }
 
 Stages Labeller::stages() {
