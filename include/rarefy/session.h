@@ -18,6 +18,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/model.h"
 #include "rarefy/tensor.h"
+#include "rarefy/thinning.h"
 #include "rarefy/tuning.h"
 
 namespace rarefy {
@@ -150,6 +151,9 @@ struct RunOptions {
   /// On a GPU: time every step for profile(), waiting for each; a run takes longer then. On a CPU steps are timed
   /// always.
   bool time_steps = false;
+  /// Leaves the least important voxels out ahead of the network, of every voxelization. With a Geometry: of prepare().
+  /// How many a deadline allows is what a VoxelBudget (voxel_budget.h) knows.
+  Thinning thinning = {};
 };
 
 /// Time and work of one step of the last run.
@@ -174,7 +178,8 @@ struct RunStatistics {
   double network_ms = 0;
   std::int64_t macs = 0;
   std::int64_t points = 0;
-  std::int64_t voxels = 0;  ///< rows of the finest sparse space
+  std::int64_t voxels = 0;           ///< rows of the finest sparse space
+  std::int64_t voxels_left_out = 0;  ///< by RunOptions::thinning
   std::int64_t points_not_finite = 0;
   std::int64_t points_outside = 0;
   bool intensity_missing = false;  ///< the model wanted intensity, the scan had none

@@ -1,6 +1,7 @@
 #pragma once
-/// Normalisations whose statistics belong to a row, or to the rows of one sample. Sums are in double, over fixed blocks
-/// of rows in a fixed order: the same bits for any number of threads.
+/// Normalisations whose statistics belong to a row, or to the rows of one sample, and the size of rows. Sums are in
+/// double unless a function says otherwise, over fixed blocks of rows in a fixed order: the same bits for any number of
+/// threads.
 #include <cstdint>
 #include <span>
 
@@ -43,5 +44,11 @@ void group_norm_apply(Matrix<const float> x, const NormGroups& groups, const flo
 void group_norm_gradient(Matrix<const float> x, Matrix<const float> g, const NormGroups& groups, const float* mean,
                          const float* inverse_deviation, const float* gamma, Executor& executor, Matrix<float> gx,
                          float* g_gamma, float* g_beta);
+
+/// y[r] = mean over the channels of |x[r]|. y: [N, 1]. Sums are in float32, in a fixed order.
+void row_magnitude(Matrix<const float> x, Executor& executor, Matrix<float> y);
+
+/// Gradient of row_magnitude; g [N, 1] is that of y. Writes gx [N, C]; where x is 0 it is 0.
+void row_magnitude_gradient(Matrix<const float> x, Matrix<const float> g, Executor& executor, Matrix<float> gx);
 
 }  // namespace rarefy

@@ -60,6 +60,7 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
   args.variant = &variant;
   std::string_view dataflow;
   args.dataflow = &dataflow;
+  args.thin = around.thin;
   const auto start = Clock::now();
   step.op->run(args);
   p.ms = ms_since(start);
