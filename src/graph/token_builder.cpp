@@ -32,7 +32,7 @@ ValueId Builder::attention(ValueId q, ValueId k, ValueId v, std::int64_t heads, 
 ValueId Builder::attention_scores(ValueId q, ValueId k, std::int64_t heads, std::string from, ValueId sizes) {
   std::vector<ValueId> inputs{q, k};
   if (sizes >= 0) inputs.push_back(sizes);
-  return add("attention_scores", std::move(inputs), {{"heads", heads}, {"from", std::move(from)}})[0];
+  return add("attention_scores", std::move(inputs), {{"heads", heads}, {"queries", std::move(from)}})[0];
 }
 
 Builder::Selected Builder::select_top(ValueId scores, const SelectTopOptions& o) {

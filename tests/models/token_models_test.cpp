@@ -1,7 +1,7 @@
 /// ViT and BERT: parameters and multiply-adds as published, whole networks against the graph oracle with every policy.
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <cmath>
 
 #include "base/rng.h"
 #include "rarefy/error.h"
@@ -140,6 +140,26 @@ TEST(SentenceEncoder, sentences_do_not_depend_on_their_batch) {
     one_by_one.insert(one_by_one.end(), one.begin(), one.end());
   }
   EXPECT_EQ(all, one_by_one);
+}
+
+TEST(VisionTransformer, in_halves_differs_by_rounding_only) {
+  const Graph graph =
+      vit_of({{"dim", 48}, {"heads", 3}, {"hidden", 96}, {"depth", 3}, {"image", 32}, {"patch", 8}, {"merge", 2}}, 7);
+  const Model model(graph, initial_weights(graph, 1));
+  Rng rng(2);
+  std::vector<float> pixels(32 * 32 * 3);
+  for (float& p : pixels) p = static_cast<float>(rng.uniform(0, 1));
+  const TensorView image{pixels.data(), Dtype::f32, Device::cpu, 32 * 32, 3, 3};
+  Session real(model), half(model, {.plan = {.storage = Storage::half}});
+  const auto a = real.run({{"image", image}})["logits"].as<const float>();
+  const auto b = half.run({{"image", image}})["logits"].as<const float>();
+  double most = 0.0, difference = 0.0;
+  for (std::size_t c = 0; c < a.size(); ++c) {
+    most = std::max<double>(most, std::abs(a[c]));
+    difference = std::max<double>(difference, std::abs(a[c] - b[c]));
+  }
+  EXPECT_GT(difference, 0.0);
+  EXPECT_LT(difference, 1e-2 * most);
 }
 
 TEST(TokenModels, name_what_is_wrong) {

@@ -72,7 +72,7 @@ void receive(MachineState& m, const Node& node) {
   Result y = m.blank(node.outputs[0]);
   for (const Rows& rows : rows_by_sample(m.space_of(node.inputs[0])))
     for (const std::int64_t i : rows) {
-      if (node.text("from") == "first" && i != rows[0]) continue;
+      if (node.text("queries") == "first" && i != rows[0]) continue;
       for (std::int64_t h = 0; h < heads; ++h) {
         const auto p = probabilities(q, k, sizes, rows, i, h, heads);
         for (std::size_t j = 0; j < rows.size(); ++j) at(y, rows[j], 0) += p[j] / static_cast<double>(heads);

@@ -13,13 +13,13 @@ OpDef attention_scores() {
   op.inputs = {"q: features", "k: features", "sizes: features?"};
   op.outputs = {"y: features"};
   op.attributes = {{"heads", std::int64_t{1}, "consecutive groups of channels that attend apart"},
-                   {"from", std::string("all"), "\"first\" or \"all\": whose attention counts"}};
+                   {"queries", std::string("all"), "\"first\" or \"all\": whose attention counts"}};
   op.channels = {{ChannelRule::Flow::fixed, 0, "", 0}};
   op.infer = [](const InferArgs& args) -> Inferred {
     require_attention(args, 2);
-    const std::string& from = args.node.text("from");
+    const std::string& from = args.node.text("queries");
     RAREFY_CHECK(from == "first" || from == "all", ShapeError,
-                 "node '{}' (attention_scores): from is '{}', known are 'first' and 'all'", args.node.name, from);
+                 "node '{}' (attention_scores): queries is '{}', known are 'first' and 'all'", args.node.name, from);
     ValueType y = args.inputs[0];
     y.channels = 1;
     return {{y}, {}};

@@ -3,7 +3,7 @@
 namespace rarefy::runtime::ops {
 namespace {
 
-bool from_all(const RunArgs& args) { return args.node->text("from") == "all"; }
+bool from_all(const RunArgs& args) { return args.node->text("queries") == "all"; }
 
 }  // namespace
 

@@ -58,7 +58,7 @@ TrainOp attention_scores() {
     const auto& begin = args.batch->space(args.graph.type(args.node.inputs[0]).space).sample_begin;
     AttentionInput in{matrix(q), matrix(k), {}, {}, begin, args.node.integer("heads")};
     if (sized) in.sizes = matrix(sizes);
-    const Queries queries = args.node.text("from") == "all" ? Queries::all : Queries::first;
+    const Queries queries = args.node.text("queries") == "all" ? Queries::all : Queries::first;
     at::Tensor y = empty_matrix(q.size(0), 1);
     AlignedBuffer scratch;
     attention_received(args.variant.needs, in, queries, args.executor, scratch, matrix(y));
