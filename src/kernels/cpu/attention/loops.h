@@ -20,7 +20,7 @@ constexpr int kVectorBytes = 16;
 constexpr int kMostVectors = 2;
 #endif
 using Vector = float __attribute__((vector_size(kVectorBytes)));
-using Ints = std::int32_t __attribute__((vector_size(kVectorBytes)));
+using Words = std::uint32_t __attribute__((vector_size(kVectorBytes)));
 using Quad = float __attribute__((vector_size(16)));
 constexpr std::int64_t kLanes = kVectorBytes / 4;
 
@@ -62,7 +62,7 @@ RAREFY_INLINE Vector exp_of(Vector x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  const Ints exponent = (__builtin_bit_cast(Ints, shifted) << 23) + 0x3F800000;
+  const Words exponent = (__builtin_bit_cast(Words, shifted) << 23) + 0x3F800000u;
   const Vector power = __builtin_bit_cast(Vector, exponent);
   return x < -87.0f ? Vector{} : p * power;
 }
