@@ -48,8 +48,14 @@ struct SparseView {
   std::int64_t batches = -1;             ///< -1 = one more than the largest batch index
 };
 
-/// What a graph input takes: points, a sparse tensor, or point features as a plain float32 matrix [P, C].
-using Input = std::variant<PointView, SparseView, TensorView>;
+/// Rows of several samples in the caller's memory: tokens of sentences, pixels of images.
+struct RowsView {
+  TensorView features;                              ///< float32 [N, C]
+  std::span<const std::int64_t> sample_begin = {};  ///< [B+1] first row of each sample; empty = one sample
+};
+
+/// What a graph input takes: points, a sparse tensor, or rows of features, as a plain matrix when they are one sample.
+using Input = std::variant<PointView, SparseView, TensorView, RowsView>;
 using Inputs = std::vector<std::pair<std::string, Input>>;
 
 /// Named results. Views into the context, valid until its next run; `copy()` owns.

@@ -131,6 +131,8 @@ struct RuntimeOp {
   std::function<void(const RunArgs&)> run;
   bool fuses = false;            ///< accepts a Fusion (convolution, linear)
   std::string kind = "network";  ///< for the profile: "voxelize", "maps", "network"
+  /// Of ops that compare rows of a sample with each other: how many pairs the run looked at. May be empty.
+  std::function<std::int64_t(const RunArgs&)> pairs = {};
 };
 
 /// The runtime side of every built-in op.

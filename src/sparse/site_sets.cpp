@@ -93,14 +93,19 @@ void intersect(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a
 }
 
 template <class T>
-void select_rows(Matrix<const T> scores, double threshold, RowIndex& kept, RowIndex& place) {
+void select_rows(Matrix<const T> scores, std::span<const std::int64_t> begin, double threshold, std::int64_t leading,
+                 RowIndex& kept, RowIndex& place) {
   RAREFY_CHECK(scores.cols == 1, ShapeError, "rows are selected by one score each, got {} columns", scores.cols);
   const auto rows = static_cast<std::size_t>(scores.rows);
   kept.voxel_of_point.resize(rows);
   place.voxel_of_point.resize(rows);
-  std::size_t n = 0;
+  std::size_t n = 0, sample = 0;
+  std::int64_t stay_before = 0;  // leading rows of the sample
   for (std::size_t r = 0; r < rows; ++r) {
-    const bool stays = static_cast<double>(scores(static_cast<std::int64_t>(r), 0)) > threshold;
+    const auto row = static_cast<std::int64_t>(r);
+    for (; leading > 0 && sample + 1 < begin.size() && begin[sample] <= row; ++sample)
+      stay_before = std::min(begin[sample] + leading, begin[sample + 1]);
+    const bool stays = row < stay_before || static_cast<double>(scores(row, 0)) > threshold;
     kept.voxel_of_point[n] = static_cast<std::int32_t>(r);
     place.voxel_of_point[r] = stays ? static_cast<std::int32_t>(n) : -1;
     n += stays;
@@ -109,8 +114,10 @@ void select_rows(Matrix<const T> scores, double threshold, RowIndex& kept, RowIn
   invert_index(scores.rows, kept);
   invert_index(static_cast<std::int64_t>(n), place);
 }
-template void select_rows(Matrix<const float>, double, RowIndex&, RowIndex&);
-template void select_rows(Matrix<const std::uint8_t>, double, RowIndex&, RowIndex&);
+template void select_rows(Matrix<const float>, std::span<const std::int64_t>, double, std::int64_t, RowIndex&,
+                          RowIndex&);
+template void select_rows(Matrix<const std::uint8_t>, std::span<const std::int64_t>, double, std::int64_t, RowIndex&,
+                          RowIndex&);
 
 namespace {
 

@@ -26,12 +26,15 @@ void unite(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a, Ro
 /// Sites of both a and b; otherwise as unite.
 void intersect(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a, RowIndex& row_of_b);
 
-/// Rows whose score is above `threshold` (NaN is not): a boolean mask is a score above 0 or 0.5.
+/// Rows whose score is above `threshold` (NaN is not): a boolean mask is a score above 0 or 0.5. And the first
+/// `leading` rows of each sample.
 /// @param scores  [N, 1]
+/// @param begin   [S+1] rows of each sample
 /// @param kept    gets, for each row that stays, its old row; inverted
 /// @param place   gets, for each old row, its new one or -1; inverted
 template <class T>
-void select_rows(Matrix<const T> scores, double threshold, RowIndex& kept, RowIndex& place);
+void select_rows(Matrix<const T> scores, std::span<const std::int64_t> begin, double threshold, std::int64_t leading,
+                 RowIndex& kept, RowIndex& place);
 
 /// What select_best_rows keeps of each sample.
 struct BestRows {
