@@ -66,6 +66,8 @@ void Geometry::prepare(const Inputs& inputs, const RunOptions& options) {
   s.voxelize_ms = s.maps_ms = s.network_ms = 0;
   s.macs = s.points = s.points_not_finite = s.points_outside = 0;
   s.intensity_missing = false;
+  RAREFY_CHECK(!g.plan->impl().device || !options.thinning.active(), UnsupportedError,
+               "voxels cannot be left out ahead of the network on a GPU yet: run it on the CPU");
   g.thin.wanted = options.thinning;
   g.thin.left_out = 0;
   g.bind(inputs);
