@@ -84,6 +84,8 @@ def op_stub(op):
         if op.info["variadic"] and place == len(op.kinds) - 1:
             given.append(f"*{label}: {kind}")
         else:
+            if _ops._optional(spec):
+                kind += " | None"
             given.append(f"{'__' + label}: {kind}" + (" = None" if kind.endswith("None") else ""))
     if not op.info["variadic"]:
         given.append("*")

@@ -19,6 +19,7 @@ namespace foreign = models::foreign;
 
 struct Options {
   std::string checkpoint, from, like, builder, axes, out;
+  std::vector<std::string> settings;
   double width = 1.0, voxel = 0.05;
   std::int64_t classes = 19;
   bool json = false;
@@ -41,7 +42,9 @@ Model target(const Options& o) {
                "convert: say what the weights are for: either --like MODEL or --builder NAME");
   if (!o.builder.empty()) {
     models::ModelOptions options{.width = o.width, .classes = o.classes, .pipeline = pipeline_of(o)};
-    return {models::at(o.builder).build(options), {}, options.pipeline};
+    models::add_settings(o.settings, options);
+    const bool points = models::at(o.builder).takes == models::Takes::points;
+    return {models::build(o.builder, options), {}, points ? std::optional(options.pipeline) : std::nullopt};
   }
   const std::string_view name = file_name(o.like);
   if (name.size() > 5 && name.substr(name.size() - 5) == ".json")
@@ -145,7 +148,8 @@ void convert(CLI::App& command) {
   command.add_option("--like", o->like, "Model file (or graph as .json) whose weights these are, by shape and order");
   command.add_option("--builder", o->builder, "A published network instead");
   command.add_option("--width", o->width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
-  command.add_option("--classes", o->classes, "Builder: number of classes")->check(CLI::Range(1, 254));
+  command.add_option("--classes", o->classes, "Builder: number of classes")->check(CLI::Range(1, 65536));
+  command.add_option("--set", o->settings, "Builder: NAME=NUMBER, may repeat; `rarefy info --builders` lists them");
   command.add_option("--voxel", o->voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
   command.add_option("--axes", o->axes, "Order of the checkpoint's axes (default: the importer's)")
       ->check(CLI::IsMember({"xyz", "zyx"}));

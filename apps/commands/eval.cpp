@@ -1,18 +1,22 @@
 // rarefy eval: scores of a model on labelled scans, counted on points.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "common/calibration_runs.h"
 #include "common/command.h"
 #include "common/console.h"
 #include "common/interrupt.h"
 #include "common/model_source.h"
 #include "common/segmenter.h"
+#include "common/voxel_order.h"
 #include "data/metrics/confusion.h"
 #include "data/metrics/trivial_baseline.h"
 #include "data/sets/data_set.h"
+#include "rarefy/voxel_budget.h"
 
 namespace rarefy::cli::commands {
 namespace {
@@ -26,6 +30,73 @@ struct Options {
   std::int64_t every = 1;
   bool json = false, confusion = false, scans = false;
   int threads = 0;
+  double keep = 1, deadline_ms = 0;
+  VoxelOrder order = VoxelOrder::spread;
+
+  bool thins() const { return keep < 1 || deadline_ms > 0; }
+};
+
+/// Fewer voxels: a share of each scan's, or as many as end in time.
+class Thinner {
+ public:
+  explicit Thinner(const Options& o) : o_(o) {}
+
+  std::span<const std::uint8_t> run(Segmenter& segmenter, const Scan& scan) {
+    Thinning wanted{.share = o_.keep, .order = o_.order};
+    if (o_.deadline_ms > 0) {
+      if (budget_.observed() == 0) calibrate(segmenter, scan);
+      wanted.most = budget_.voxels_within(o_.deadline_ms);
+    }
+    const auto labels = segmenter.run(scan, false, wanted);
+    const RunStatistics& s = segmenter.statistics();
+    budget_.observe(s.voxels, s.total_ms);
+    ms_.push_back(s.total_ms);
+    voxels_ += s.voxels;
+    left_out_ += s.voxels_left_out;
+    macs_ += static_cast<double>(s.macs);
+    return labels;
+  }
+
+  Json json() const {
+    std::vector<double> ms = ms_;
+    std::sort(ms.begin(), ms.end());
+    const auto at = [&ms](double share) {
+      return ms.empty() ? 0.0 : ms[static_cast<std::size_t>(share * static_cast<double>(ms.size() - 1) + 0.5)];
+    };
+    const double scans = std::max(1.0, static_cast<double>(ms.size()));
+    const auto late = std::count_if(ms.begin(), ms.end(), [this](double t) { return t > o_.deadline_ms; });
+    return {
+        {"order", name_of(o_.order)},
+        {"keep", o_.keep < 1 ? Json(o_.keep) : Json()},
+        {"deadline_ms", o_.deadline_ms > 0 ? Json(o_.deadline_ms) : Json()},
+        {"macs", macs_ / scans},
+        {"voxels", static_cast<double>(voxels_) / scans},
+        {"voxels_left_out", static_cast<double>(left_out_) / scans},
+        {"share_left_out", static_cast<double>(left_out_) / std::max(1.0, static_cast<double>(left_out_ + voxels_))},
+        {"ms", {{"p50", at(0.5)}, {"p99", at(0.99)}}},
+        {"missed", o_.deadline_ms > 0 ? Json(late) : Json()}};
+  }
+
+ private:
+  void calibrate(Segmenter& segmenter, const Scan& scan) {
+    const auto fastest = calibrate_by_shares(
+        [&](double share) {
+          (void)segmenter.run(scan, false, {.share = share, .order = o_.order});
+          return std::pair(segmenter.statistics().total_ms, segmenter.statistics().voxels);
+        },
+        [&](const auto& seen) { budget_.observe(seen.second, seen.first); });
+    RAREFY_CHECK(fastest.first <= o_.deadline_ms, UsageError,
+                 "eval: a deadline of {:g} ms cannot be held by leaving voxels out: the fastest run, on {} voxels, "
+                 "takes {:.1f} ms here",
+                 o_.deadline_ms, fastest.second, fastest.first);
+  }
+
+  static constexpr std::int64_t kLeast = 500;
+  const Options& o_;
+  VoxelBudget budget_{{.least = kLeast}};
+  std::vector<double> ms_;
+  std::int64_t voxels_ = 0, left_out_ = 0;
+  double macs_ = 0;
 };
 
 /// Counts of everything that is scored.
@@ -54,13 +125,13 @@ std::vector<ScanSource> open_all(const Options& o) {
   return sources;
 }
 
-void add_scan(const ScanSource& source, std::int64_t index, const Options& o, Segmenter& segmenter,
+void add_scan(const ScanSource& source, std::int64_t index, const Options& o, Segmenter& segmenter, Thinner& thinner,
               const TrivialBaseline* baseline, Tally& tally) {
   const ScanEntry& entry = source.entries[static_cast<std::size_t>(index)];
   const Scan scan = source.load(index);
   RAREFY_CHECK(!scan.labels.empty() || scan.size() == 0, InputError, "{}: has no labels to compare with", entry.scan);
   const auto truth = segmenter.class_indices(scan.labels);
-  const auto labels = segmenter.run(scan, false);
+  const auto labels = thinner.run(segmenter, scan);
   const int classes = tally.all.classes();
   ConfusionMatrix own(classes);
   own.add(truth, labels);
@@ -85,7 +156,7 @@ void add_scan(const ScanSource& source, std::int64_t index, const Options& o, Se
   }
 }
 
-Tally score_all(const Options& o, Segmenter& segmenter, const TrivialBaseline* baseline) {
+Tally score_all(const Options& o, Segmenter& segmenter, Thinner& thinner, const TrivialBaseline* baseline) {
   const auto sources = open_all(o);
   std::int64_t total = 0, done = 0;
   for (const ScanSource& source : sources) total += (source.size() + o.every - 1) / o.every;
@@ -95,8 +166,10 @@ Tally score_all(const Options& o, Segmenter& segmenter, const TrivialBaseline* b
     for (std::int64_t i = 0; i < source.size(); i += o.every) {
       check_interrupt();
       try {
-        add_scan(source, i, o, segmenter, baseline, tally);
+        add_scan(source, i, o, segmenter, thinner, baseline, tally);
       } catch (const Cancelled&) {
+        throw;
+      } catch (const UsageError&) {  // no scan's fault: a deadline that no scan keeps
         throw;
       } catch (const Error& error) {
         if (total == 1) throw;
@@ -175,6 +248,14 @@ void print_text(const Options& o, const Json& j) {
     print("trivial baseline (most frequent class at a point's height and range): mIoU {:.1f} %\n",
           100 * j["trivial_baseline"]["miou"].get<double>());
   }
+  if (j.contains("thinning")) {
+    const Json& t = j["thinning"];
+    print("{:.0f} voxels per scan; {:.1f} % more were left out ({} first to stay); p99 {:.1f} ms\n",
+          t["voxels"].get<double>(), 100 * t["share_left_out"].get<double>(), t["order"].get<std::string>(),
+          t["ms"]["p99"].get<double>());
+    if (!t["missed"].is_null())
+      print("{} scans missed the deadline of {:g} ms\n", t["missed"].get<int>(), t["deadline_ms"].get<double>());
+  }
   print("{:.1f} ms per scan\n\n{:<18} {:>8} {:>12}\n", j["ms_per_scan"].get<double>(), "class", "IoU %", "points");
   for (const auto& c : j["per_class"]) {
     print("{:<18} {:>8} {:>12}\n", c["name"].get<std::string>(),
@@ -200,8 +281,10 @@ void evaluate(const Options& o) {
   Segmenter segmenter(find_model(o.model), threads_or_all(o.threads), o.plan);
   std::optional<TrivialBaseline> baseline;
   if (!o.baseline.empty()) baseline = TrivialBaseline::load(o.baseline);
-  const Tally tally = score_all(o, segmenter, baseline ? &*baseline : nullptr);
-  const Json json = to_json(o, segmenter, tally);
+  Thinner thinner(o);
+  const Tally tally = score_all(o, segmenter, thinner, baseline ? &*baseline : nullptr);
+  Json json = to_json(o, segmenter, tally);
+  if (o.thins()) json["thinning"] = thinner.json();
   if (o.json) {
     print_json(json);
   } else {
@@ -218,7 +301,8 @@ void eval(CLI::App& command) {
       command,
       "  rarefy eval dataset --sequences 8              SemanticKITTI's layout (the simulator writes it, too)\n"
       "  rarefy eval scans_npy --scans --json           points_NNN.npy with labels_NNN.npy\n"
-      "  rarefy eval dataset --confusion --every 10\n\n"
+      "  rarefy eval dataset --confusion --every 10\n"
+      "  rarefy eval dataset --deadline 100ms           what fewer voxels cost: as rarefy stream leaves them out\n\n"
       "mIoU is the mean over the classes that occur in the labels. A point without a prediction counts as wrong.\n");
   auto o = std::make_shared<Options>();
   command.add_option("DATA", o->data, "Labelled data sets, scan files or quoted patterns")->required();
@@ -230,6 +314,18 @@ void eval(CLI::App& command) {
   command.add_option("--every", o->every, "Only every N-th scan")->check(CLI::PositiveNumber);
   command.add_option("--baseline", o->baseline, "Also score a trivial baseline (JSON file of the experiments)");
   command.add_flag("--confusion", o->confusion, "Print the confusion matrix (always in --json)");
+  command.add_option("--keep", o->keep, "Leave voxels out ahead of the network: share of each scan's that stay")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--deadline", o->deadline_ms,
+                  "Leave out as many voxels as a scan must lack to be labelled within this time, such as 100ms")
+      ->option_text("TIME")
+      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1}, {"s", 1000}}))
+      ->check(CLI::PositiveNumber)
+      ->excludes("--keep");
+  command.add_option("--order", o->order, voxel_order_help())
+      ->transform(CLI::CheckedTransformer(voxel_orders()))
+      ->option_text("ORDER");
   command.add_flag("--scans", o->scans, "Also score each scan alone");
   add_json(command, o->json);
   add_threads(command, o->threads);

@@ -19,6 +19,7 @@
 #include "kernels/cpu/peak.h"
 #include "rarefy/error.h"
 #include "rarefy/graph.h"
+#include "rarefy/models.h"
 
 namespace rarefy::cli::commands {
 namespace {
@@ -26,6 +27,7 @@ namespace {
 struct Options {
   bool json = false;
   bool ops = false;
+  bool builders = false;
 };
 
 std::string attribute_text(const Attribute& attribute) {
@@ -61,6 +63,28 @@ void print_ops(const nlohmann::ordered_json& ops) {
     for (const auto& a : op["attributes"])
       print("  {} = {}   {}\n", a["name"].get<std::string>(), a["default"].get<std::string>(),
             a["doc"].get<std::string>());
+  }
+}
+
+/// Published networks and what can be set about them.
+nlohmann::ordered_json list_builders() {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const models::ModelDef& def : models::all()) {
+    nlohmann::ordered_json settings = nlohmann::ordered_json::array();
+    for (const models::ModelSetting& s : def.settings)
+      settings.push_back({{"name", s.name}, {"default", s.default_value}, {"doc", s.doc}});
+    all.push_back({{"name", def.name}, {"takes", models::name(def.takes)}, {"doc", def.doc}, {"settings", settings}});
+  }
+  return all;
+}
+
+void print_builders(const nlohmann::ordered_json& builders) {
+  for (const auto& b : builders) {
+    print("{} (takes {})\n  {}\n", b["name"].get<std::string>(), b["takes"].get<std::string>(),
+          b["doc"].get<std::string>());
+    for (const auto& s : b["settings"])
+      print("  --set {}={}   {}\n", s["name"].get<std::string>(), s["default"].get<std::int64_t>(),
+            s["doc"].get<std::string>());
   }
 }
 
@@ -150,7 +174,13 @@ void info(CLI::App& command) {
   auto options = std::make_shared<Options>();
   add_json(command, options->json);
   command.add_flag("--ops", options->ops, "List the ops that graphs are made of, with inputs, attributes and defaults");
+  command.add_flag("--builders", options->builders, "List the published networks and their settings")
+      ->excludes("--ops");
   command.callback([options] {
+    if (options->builders) {
+      options->json ? print_json(list_builders()) : print_builders(list_builders());
+      return;
+    }
     if (options->ops) {
       options->json ? print_json(list_ops()) : print_ops(list_ops());
       return;

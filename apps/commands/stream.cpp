@@ -1,5 +1,6 @@
 // rarefy stream: labels scans as fast as a sensor makes them.
 #include <cmath>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,7 @@
 #include "common/model_source.h"
 #include "common/scans.h"
 #include "common/segmenter.h"
+#include "common/voxel_order.h"
 #include "data/formats/formats.h"
 #include "rarefy/models.h"
 #include "stream/figures.h"
@@ -28,7 +30,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::vector<std::string> scans;
-  std::string model, builder, out, report, format = "auto";
+  std::string model, builder, out, report, log, format = "auto";
   PlanChoice plan;
   double width = 1.0, voxel = 0.05;
   double rate = 10;
@@ -36,7 +38,8 @@ struct Options {
   Drop drop = Drop::oldest;
   std::int64_t frames = 0;
   double memory_mb = 0;
-  bool loop = false, json = false, strict = false;
+  bool loop = false, json = false, strict = false, whole = false;
+  VoxelOrder order = VoxelOrder::spread;
   int threads = 0;
 };
 
@@ -64,10 +67,15 @@ class Player {
     LabellerOptions labelling{.threads = threads, .format = o_.format, .strict = o_.strict, .stop = interrupt_token()};
     labelling.plan = plan_of(o_.plan);
     labelling.memory_limit = std::llround(1e6 * o_.memory_mb);
+    labelling.hold_ms = hold_ms();
+    labelling.period_ms = o_.rate > 0 ? 1000 / o_.rate : 0;
+    labelling.order = o_.order;
+    open_log();
     Labeller labeller(model_, entries_, labelling);
     need_ = labeller.check_memory();
     busy_ = busy_warning();
     if (!busy_.empty()) notice(busy_);
+    labeller.calibrate();
     {
       Pipeline pipeline(pipeline_options(), labeller.stages());
       follow(pipeline);
@@ -93,6 +101,42 @@ class Player {
                  "stream: give either --model or --builder, not both");
     if (!o_.builder.empty()) return build_model(o_.builder, o_.width, o_.voxel);
     return load_segmenter(find_model(o_.model));
+  }
+
+  /// Voxels are left out to hold a deadline that was asked for.
+  double hold_ms() const { return o_.whole ? 0 : o_.deadline_ms; }
+
+  void open_log() {
+    if (o_.log.empty()) return;
+    log_.open(o_.log, std::ios::trunc);
+    RAREFY_CHECK(log_.is_open(), IoError, "{}: cannot be written", o_.log);
+  }
+
+  /// One line of JSON per frame.
+  void log(const Outcome& outcome) {
+    if (!log_.is_open()) return;
+    static const std::map<Fate, const char*> kFates = {
+        {Fate::done, "labelled"}, {Fate::no_place, "no place"}, {Fate::late, "late"}, {Fate::failed, "failed"}};
+    static const std::map<Bound, const char*> kBounds = {
+        {Bound::none, "no bound"}, {Bound::deadline, "deadline"}, {Bound::rate, "rate"}};
+    Json line = {{"frame", outcome.number},
+                 {"scan", entries_[outcome.entry].scan},
+                 {"arrival_s", outcome.arrival},
+                 {"fate", kFates.at(outcome.fate)}};
+    if (outcome.frame) {
+      const Frame& f = *outcome.frame;
+      line["latency_ms"] = f.times.latency;
+      line["voxels"] = f.voxels;
+      line["voxels_left_out"] = f.voxels_left_out;
+      if (f.voxels_left_out > 0)
+        line["why"] = {{"bound", kBounds.at(f.pace.bound)},
+                       {"left_ms", f.pace.left_ms},
+                       {"most", f.pace.most},
+                       {"expected_ms", f.pace.expected_ms}};
+    }
+    if (!outcome.message.empty()) line["message"] = outcome.message;
+    log_ << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    RAREFY_CHECK(log_.good(), IoError, "{}: cannot be written", o_.log);
   }
 
   double deadline_ms() const { return o_.deadline_ms > 0 || o_.rate <= 0 ? o_.deadline_ms : 1000 / o_.rate; }
@@ -130,6 +174,7 @@ class Player {
 
   void take(Pipeline& pipeline, Outcome& outcome) {
     figures_.add(outcome);
+    log(outcome);
     const bool first_round = outcome.number < static_cast<std::int64_t>(entries_.size());
     if (outcome.fate == Fate::failed && first_round) complain(outcome.message);
     if (outcome.fate != Fate::done) return;
@@ -155,9 +200,15 @@ class Player {
                                    seconds, f.done(), static_cast<double>(f.done()) / std::max(1e-3, seconds),
                                    f.latency().at(0.5), f.latency().at(0.99), f.missed(), f.dropped());
     if (f.failed() > 0) line += fmt::format("  failed {}", f.failed());
+    if (f.voxels_left_out() > 0) line += fmt::format("  voxels left out {:.0f} %", 100 * share_left_out());
     line += "  |";
     for (std::size_t p = 0; p < kParts.size(); ++p) line += fmt::format(" {} {:.0f}", kParts[p], f.part(p).mean());
     return line + fmt::format("  | {:.0f} MB", resident_memory_mb());
+  }
+
+  double share_left_out() const {
+    const auto out = static_cast<double>(figures_.voxels_left_out());
+    return out / std::max(1.0, out + static_cast<double>(figures_.voxels()));
   }
 
   std::int64_t arrived() const { return figures_.done() + figures_.dropped() + figures_.failed() + given_up_; }
@@ -175,6 +226,9 @@ class Player {
     text += fmt::format("\nlatency from arrival to labels: p50 {:.1f} ms, p99 {:.1f} ms, longest {:.1f} ms",
                         f.latency().at(0.5), f.latency().at(0.99), f.latency().largest());
     if (deadline_ms() > 0) text += fmt::format("; {} missed the deadline of {:.3g} ms", f.missed(), deadline_ms());
+    if (hold_ms() > 0)
+      text += fmt::format("\nvoxels left out to hold it: {:.1f} % of all, in {} of {} frames ({} first to stay)",
+                          100 * share_left_out(), f.thinned(), f.done(), rarefy::cli::name_of(o_.order));
     text += "\nmean ms:";
     for (std::size_t p = 0; p < kParts.size(); ++p)
       text += fmt::format("{} {} {:.1f}", p == 0 ? "" : ",", kParts[p], f.part(p).mean());
@@ -221,6 +275,11 @@ class Player {
                    {"end", resident_memory_mb()},
                    {"peak", peak_memory_mb()},
                    {"expected_for_frames", 1e-6 * static_cast<double>(need_.all())}}}};
+    json["thinning"] = hold_ms() > 0 ? Json{{"order", rarefy::cli::name_of(o_.order)},
+                                            {"frames", f.thinned()},
+                                            {"voxels_left_out", static_cast<double>(f.voxels_left_out()) / done},
+                                            {"share_left_out", share_left_out()}}
+                                     : Json();
     if (!o_.out.empty()) json["out"] = o_.out;
     if (!o_.report.empty()) json["report"] = o_.report;
     return json;
@@ -249,6 +308,7 @@ class Player {
   const std::vector<ScanEntry> entries_;
   const Model model_;
   OutputPlace labels_;
+  std::ofstream log_;
   Figures figures_;
   MemoryNeed need_;
   std::string busy_;
@@ -263,7 +323,8 @@ void declare_options(CLI::App& command, Options& o) {
       ->capture_default_str();
   command
       .add_option("--deadline", o.deadline_ms,
-                  "Time from arrival to labels, such as 100ms or 0.1s (default: until the next scan arrives)")
+                  "Time from arrival to labels, such as 100ms or 0.1s, held by leaving voxels out ahead of the network "
+                  "(default: until the next scan arrives, and no voxel is left out)")
       ->option_text("TIME")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1}, {"s", 1000}}))
       ->check(CLI::PositiveNumber);
@@ -272,12 +333,17 @@ void declare_options(CLI::App& command, Options& o) {
                   "Which frame goes when one arrives and its place is taken: the oldest (default), the newest, none")
       ->option_text("oldest|newest|none")
       ->transform(CLI::CheckedTransformer(kPolicies));
+  command.add_flag("--whole", o.whole, "Leave no voxel out: what misses the deadline is counted");
+  command.add_option("--order", o.order, voxel_order_help())
+      ->transform(CLI::CheckedTransformer(voxel_orders()))
+      ->option_text("ORDER");
+  command.add_option("--log", o.log, "File for a line of JSON per frame: latency, voxels left out and why");
   command.add_flag("--loop", o.loop, "Begin again after the last scan");
   command.add_option("--frames", o.frames, "End after so many arrivals")->check(CLI::PositiveNumber);
   command.add_option("--model", o.model, "Model file (default: $RAREFY_MODEL, else the shipped street.safetensors)");
   std::string builders;
-  for (const models::ModelDef& def : models::all())
-    if (def.labels_points) builders += (builders.empty() ? "" : ", ") + def.name;
+  for (const models::ModelDef& def : models::labelling())
+    builders += (builders.empty() ? "" : ", ") + def.name;
   command.add_option("--builder", o.builder, "A published network with random weights instead: " + builders);
   command.add_option("--width", o.width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--voxel", o.voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);
@@ -298,10 +364,12 @@ void declare_options(CLI::App& command, Options& o) {
 
 void stream(CLI::App& command) {
   command.description("Label scans at the rate of a sensor: latency, missed deadlines, dropped frames");
-  set_examples(command,
-               "  rarefy stream sequences/08 --rate 10 --deadline 100ms      one line that is kept up to date\n"
-               "  rarefy stream sequences/08 --loop --frames 6000 --report stream.html\n"
-               "  rarefy stream sequences/08 --rate 0 --drop none --out predictions     as fast as it goes\n");
+  set_examples(
+      command,
+      "  rarefy stream sequences/08 --rate 10                       one line that is kept up to date\n"
+      "  rarefy stream sequences/08 --deadline 100ms --log log.jsonl    fewer voxels, so that 99 of 100 hold it\n"
+      "  rarefy stream sequences/08 --loop --frames 6000 --report stream.html\n"
+      "  rarefy stream sequences/08 --rate 0 --drop none --out predictions     as fast as it goes\n");
   auto o = std::make_shared<Options>();
   declare_options(command, *o);
   command.callback([o] { Player(*o).play(); });

@@ -33,6 +33,10 @@ Model build_model(const std::string& builder, double width, double voxel_size, s
   const models::ModelDef& def = models::at(builder);
   options.pipeline = def.pipeline != nullptr ? def.pipeline() : models::semantic_kitti_pipeline(voxel_size);
   models::add_settings(settings, options);
+  const models::Takes takes = models::at(builder).takes;
+  RAREFY_CHECK(takes == models::Takes::points, UsageError,
+               "builder '{}' takes {}, this command needs one for points: {}", builder, models::name(takes),
+               models::names());
   Graph graph = models::build(builder, options);
   Weights weights = initial_weights(graph, 1);
   return {std::move(graph), std::move(weights), options.pipeline};

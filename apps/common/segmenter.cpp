@@ -67,10 +67,11 @@ Segmenter::Segmenter(const std::string& model_path, int threads, const PlanChoic
       threads_(threads),
       session_(model_, {.threads = threads, .plan = plan_of(plan)}) {}
 
-std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict) {
+std::span<const std::uint8_t> Segmenter::run(const Scan& scan, bool strict, const Thinning& thinning) {
   interleave(scan, points_);
   const PointView view = view_of(scan, points_);
-  return session_.run({{"points", view}}, {.stop = interrupt_token(), .strict = strict})["labels"].as<std::uint8_t>();
+  const RunOptions options{.stop = interrupt_token(), .strict = strict, .thinning = thinning};
+  return session_.run({{"points", view}}, options)["labels"].as<std::uint8_t>();
 }
 
 std::uint32_t Segmenter::raw_id(std::uint8_t label) const {

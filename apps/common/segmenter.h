@@ -33,8 +33,9 @@ class Segmenter {
   Segmenter(const std::string& model_path, int threads, const PlanChoice& plan = {});
 
   /// Class index per point, 255 where there is none; valid until the next call.
+  /// @param thinning  voxels that are left out ahead of the network
   /// @throws InputError when strict and a point is not finite or outside; Cancelled
-  std::span<const std::uint8_t> run(const Scan& scan, bool strict);
+  std::span<const std::uint8_t> run(const Scan& scan, bool strict, const Thinning& thinning = {});
 
   const std::string& path() const { return path_; }
   const Model& model() const { return model_; }

@@ -81,6 +81,8 @@ void Figures::add(const Outcome& outcome) {
   for (std::size_t p = 0; p < parts.size(); ++p) parts_[p].add(parts[p]);
   points_ += outcome.frame->scan.size();
   voxels_ += outcome.frame->voxels;
+  voxels_left_out_ += outcome.frame->voxels_left_out;
+  thinned_ += outcome.frame->voxels_left_out > 0 ? 1 : 0;
   macs_ += static_cast<double>(outcome.frame->macs);
 }
 

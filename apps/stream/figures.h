@@ -73,6 +73,9 @@ class Figures {
   const Series& series() const { return series_; }
   std::int64_t points() const { return points_; }
   std::int64_t voxels() const { return voxels_; }
+  std::int64_t voxels_left_out() const { return voxels_left_out_; }
+  /// Frames that lack voxels.
+  std::int64_t thinned() const { return thinned_; }
   double macs() const { return macs_; }
   /// Most memory that was resident from a quarter to half of the time, and in the second half. Equal when memory is
   /// flat: the first quarter is left for warming up.
@@ -83,7 +86,8 @@ class Figures {
 
  private:
   double deadline_ms_;
-  std::int64_t missed_ = 0, no_place_ = 0, late_ = 0, failed_ = 0, points_ = 0, voxels_ = 0;
+  std::int64_t missed_ = 0, no_place_ = 0, late_ = 0, failed_ = 0, points_ = 0, voxels_ = 0, voxels_left_out_ = 0,
+               thinned_ = 0;
   double macs_ = 0;
   Quantiles latency_;
   std::array<Quantiles, kParts.size()> parts_;

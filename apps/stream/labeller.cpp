@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "common/calibration_runs.h"
 #include "common/segmenter.h"
 #include "data/formats/formats.h"
 
@@ -42,7 +44,8 @@ Labeller::Labeller(const Model& model, const std::vector<ScanEntry>& entries, co
       options_(options),
       geometry_threads_(make_thread_pool(options.threads)),
       network_threads_(make_thread_pool(options.threads)),
-      plan_(Plan::compile(model, options.plan)) {
+      plan_(Plan::compile(model, options.plan)),
+      pacer_(options.hold_ms, options.period_ms) {
   for (int g = 0; g < options.geometries; ++g)
     geometries_.emplace_back(plan_, GeometryOptions{.executor = geometry_threads_.get()});
   context_ = std::make_unique<Context>(plan_, ContextOptions{.executor = network_threads_.get()});
@@ -79,6 +82,32 @@ MemoryNeed Labeller::check_memory() {
   return need;
 }
 
+void Labeller::calibrate() {
+  if (options_.hold_ms <= 0) return;
+  Frame frame;
+  frame.entry = largest_of(entries_);
+  frame.geometry = 0;
+  read(frame);
+  Geometry& geometry = geometries_.front();
+  const auto fastest = calibrate_by_shares(
+      [&](double share) {
+        geometry.prepare({{"points", view_of(frame.scan, frame.points)}},
+                         {.stop = options_.stop, .thinning = {.share = share, .order = options_.order}});
+        (void)context_->run(geometry, {.stop = options_.stop});
+        return std::tuple(context_->statistics().total_ms, geometry.statistics().total_ms,
+                          context_->statistics().voxels);
+      },
+      [&](const auto& seen) {
+        const auto& [whole_ms, geometry_ms, voxels] = seen;
+        pacer_.observe(voxels, geometry_ms, whole_ms - geometry_ms);
+      });
+  RAREFY_CHECK(
+      std::get<0>(fastest) <= options_.hold_ms, UsageError,
+      "a deadline of {:g} ms cannot be held by leaving voxels out: the fastest run, on {} voxels, takes {:.1f} "
+      "ms here (--whole keeps all voxels and counts what is late)",
+      options_.hold_ms, std::get<2>(fastest), std::get<0>(fastest));
+}
+
 Stages Labeller::stages() {
   return {[this](Frame& frame) { read(frame); }, [this](Frame& frame) { prepare(frame); },
           [this](Frame& frame) { infer(frame); }};
@@ -93,7 +122,13 @@ void Labeller::read(Frame& frame) {
 
 void Labeller::prepare(Frame& frame) {
   Geometry& geometry = geometries_[static_cast<std::size_t>(frame.geometry)];
-  geometry.prepare({{"points", view_of(frame.scan, frame.points)}}, {.stop = options_.stop, .strict = options_.strict});
+  RunOptions run{.stop = options_.stop, .strict = options_.strict};
+  frame.pace = {};
+  if (options_.hold_ms > 0) {
+    frame.pace = pacer_.allow(ms_since(frame.arrival));
+    run.thinning = {.most = frame.pace.most, .order = options_.order};
+  }
+  geometry.prepare({{"points", view_of(frame.scan, frame.points)}}, run);
 }
 
 void Labeller::infer(Frame& frame) {
@@ -106,7 +141,10 @@ void Labeller::infer(Frame& frame) {
   frame.times.maps = s.maps_ms;
   frame.times.network = s.network_ms;
   frame.voxels = s.voxels;
+  frame.voxels_left_out = s.voxels_left_out;
   frame.macs = s.macs;
+  const double geometry_ms = geometry.statistics().total_ms;
+  if (options_.hold_ms > 0) pacer_.observe(s.voxels, geometry_ms, s.total_ms - geometry_ms);
 }
 
 }  // namespace rarefy::cli::stream

@@ -18,7 +18,10 @@ struct LabellerOptions {
   std::int64_t memory_limit = 0;  ///< bytes that scans, geometry and features may take; 0 = what the system has
   int geometries = 3;             ///< as PipelineOptions
   PlanOptions plan = {};          ///< how the model is compiled
-  std::stop_token stop;           ///< polled
+  double hold_ms = 0;             ///< from arrival to labels: voxels are left out so that this holds; 0 = all stay
+  double period_ms = 0;           ///< between two scans; 0 = they come when there is place
+  VoxelOrder order = VoxelOrder::spread;
+  std::stop_token stop;  ///< polled
 };
 
 /// Bytes that a stream takes beside the program and the model.
@@ -40,6 +43,9 @@ class Labeller {
   /// @throws MemoryError with the figures when it is more than may be had; IoError, InputError when the scan cannot be
   /// read
   MemoryNeed check_memory();
+  /// Times the scan that check_memory looked at, at several sizes: what the cost model of --deadline begins with.
+  /// @throws UsageError when even few voxels take longer than hold_ms, naming the time that they take
+  void calibrate();
   /// Valid while this object lives.
   Stages stages();
 
@@ -54,6 +60,7 @@ class Labeller {
   std::shared_ptr<const Plan> plan_;
   std::vector<Geometry> geometries_;
   std::unique_ptr<Context> context_;
+  Pacer pacer_;
 };
 
 }  // namespace rarefy::cli::stream

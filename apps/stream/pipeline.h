@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/scan.h"
+#include "stream/pacer.h"
 
 namespace rarefy::cli::stream {
 
@@ -40,7 +41,9 @@ struct Frame {
   std::vector<float> points;         ///< [N, 4] when the scan has intensity
   std::vector<std::uint8_t> labels;  ///< [N] class index
   std::int64_t voxels = 0, macs = 0;
-  int geometry = -1;  ///< number of the one that is its own, from preparing to the network's end
+  std::int64_t voxels_left_out = 0;  ///< ahead of the network
+  Pacer::Decision pace;              ///< why
+  int geometry = -1;                 ///< number of the one that is its own, from preparing to the network's end
 };
 
 /// What became of a frame.

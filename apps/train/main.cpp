@@ -167,6 +167,9 @@ rarefy::Model start_model(const Arguments& a) {
   } else {
     models::ModelOptions options{.width = a.width, .classes = 19, .pipeline = pipeline(a)};
     models::add_settings(a.settings, options);
+    RAREFY_CHECK(models::at(a.builder).takes == models::Takes::points, UsageError,
+                 "builder '{}' takes {}; rarefy train learns from scans: {}", a.builder,
+                 models::name(models::at(a.builder).takes), models::names());
     Graph graph = models::build(a.builder, options);
     Weights weights = initial_weights(graph, a.run.seed);
     model = Model(std::move(graph), std::move(weights), options.pipeline);

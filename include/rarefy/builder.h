@@ -70,6 +70,29 @@ struct DenseOptions {
   int axes = 0;                   ///< how many leading axes the image keeps (2: a view from above); 0 = all
 };
 
+/// Images whose pixels are the rows of samples, line by line, and the square patches that fill them.
+struct PatchOptions {
+  std::int64_t height = 224;
+  std::int64_t width = 224;
+  std::int64_t patch = 16;
+};
+
+/// Which rows of a sample stay; see the op "select_top".
+struct SelectTopOptions {
+  double share = 1.0;        ///< of the rows that may go
+  std::int64_t count = 0;    ///< not 0: at most so many of them instead
+  std::int64_t leading = 0;  ///< rows at the beginning of a sample that stay and are not counted
+  bool round_up = true;      ///< share times rows
+  bool fuse = false;         ///< a sample that loses rows gets one more at its end, for fuse_rows
+};
+
+/// Which rows of a sample become one; see the op "match_tokens".
+struct MatchTokensOptions {
+  std::int64_t remove = 0;   ///< rows that a sample loses
+  std::int64_t heads = 1;    ///< the metric is the mean over so many groups of channels
+  std::int64_t leading = 0;  ///< 1: the first row is never merged into another
+};
+
 /// Adds layers to a graph; each call returns the features that the layer makes.
 class RAREFY_API Builder : public GraphBuilder {
  public:
@@ -87,7 +110,7 @@ class RAREFY_API Builder : public GraphBuilder {
   };
   /// The voxels that points fall into; sorted, free of duplicates.
   Voxelized voxelize(ValueId points, const VoxelOptions& options);
-  /// Features of voxels from those of points; reduction is "mean", "first" or "max".
+  /// Features of voxels from those of points; reduction is "mean", "first", "max" or "sum".
   ValueId reduce(ValueId point_features, ValueId index, std::string reduction = "mean");
   /// Columns (x[columns[i]] - offset[i]) * scale[i].
   ValueId select_columns(ValueId x, std::vector<std::int64_t> columns, std::vector<double> offset,
@@ -147,8 +170,9 @@ class RAREFY_API Builder : public GraphBuilder {
     ValueId row_of_kept;  ///< index: gather(x, row_of_kept) are the features of the rows that stay
     ValueId kept_of_row;  ///< index: gather(kept, kept_of_row, fill) puts them back in their places
   };
-  /// The rows whose score (one channel, float32 or uint8) is above the threshold.
-  Selected select(ValueId scores, double threshold = 0.0);
+  /// The rows whose score (one channel, float32 or uint8) is above the threshold; and the first `leading` rows of each
+  /// sample.
+  Selected select(ValueId scores, double threshold = 0.0, std::int64_t leading = 0);
   /// Features of the rows of x whose score is above the threshold, over a space of their own. Scores over other sites
   /// than x's (a mask of the caller's, as a second sparse input) count where the sites meet; a site that has none goes.
   ValueId prune(ValueId x, ValueId scores, double threshold = 0.0);
@@ -158,6 +182,36 @@ class RAREFY_API Builder : public GraphBuilder {
   ValueId to_dense(ValueId x, const DenseOptions& options);
   /// Features of a dense image at the sites of `space`: the inverse of to_dense with the same options.
   ValueId from_dense(ValueId image, ValueId space, const DenseOptions& options);
+
+  /// One row per patch of the image, the pixels of which are the rows of x: [patches, patch * patch * channels].
+  ValueId patches(ValueId x, const PatchOptions& options);
+  /// Row x of a table of parameters, [count, channels], for features x of one column.
+  ValueId embedding(ValueId x, std::int64_t count, std::int64_t channels, std::string name = {});
+  /// The place of each row of x in its sample, from 0.
+  ValueId positions(ValueId x);
+  /// x with one more row in front of each sample: a learned one.
+  ValueId class_token(ValueId x, std::string name = {});
+  /// The first row of each sample.
+  ValueId first_row(ValueId x);
+  /// Multi-head attention within each sample; see the op "attention". @param sizes  [N, 1], or -1: one each
+  ValueId attention(ValueId q, ValueId k, ValueId v, std::int64_t heads, ValueId sizes = -1, std::string name = {});
+  /// The attention that each row gets from the "first" row of its sample or from "all": see the op of the same name.
+  ValueId attention_scores(ValueId q, ValueId k, std::int64_t heads, std::string from = "all", ValueId sizes = -1);
+  /// The rows of highest score in each sample.
+  Selected select_top(ValueId scores, const SelectTopOptions& options);
+  /// Features of the rows that select_top with `fuse` keeps, and the weighted sum of those that go.
+  ValueId fuse_rows(ValueId x, ValueId weights, const Selected& selected);
+
+  /// What match_tokens makes.
+  struct Merged {
+    ValueId space;          ///< of the rows that are left
+    ValueId merged_of_row;  ///< index: gather(y, merged_of_row) gives each old row what it became
+  };
+  /// Similar rows of a sample become one: the mean of their features is merge_rows.
+  Merged match_tokens(ValueId metric, const MatchTokensOptions& options);
+  /// Mean of the rows that became one, weighted by sizes [N, 1]; the new sizes are reduce(sizes, merged_of_row, "sum").
+  ValueId merge_rows(ValueId x, ValueId sizes, ValueId merged_of_row);
+  ValueId l2_normalize(ValueId x);
 
   /// Layers over the rows of x; see the op of the same name.
   ValueId linear(ValueId x, std::int64_t channels, bool bias = true, std::string name = {});

@@ -123,7 +123,7 @@ class RAREFY_API Graph {
   std::shared_ptr<const Data> data_;
 };
 
-/// Actual sizes, by value: rows of spaces and pairs of maps.
+/// Actual sizes, by value: rows of spaces, pairs of maps, and pairs of rows that attention compares (its first output).
 using Sizes = std::map<ValueId, std::int64_t>;
 /// Multiply-adds of one node, and of the graph, for given sizes. @throws UsageError naming a size that is missing.
 RAREFY_API std::int64_t multiply_adds(const Graph& graph, const Node& node, const Sizes& sizes);
@@ -160,7 +160,10 @@ struct CostArgs {
   const Graph& graph;
   const Sizes& sizes;
   std::int64_t rows(ValueId features_or_space) const;  ///< @throws UsageError when unknown
-  std::int64_t pairs(ValueId map) const;               ///< @throws UsageError when unknown
+  /// Of a map; of an op that compares rows of a sample with each other (attention), by its first output that is no
+  /// space.
+  /// @throws UsageError when unknown
+  std::int64_t pairs(ValueId map) const;
 };
 
 /// How channels run through an op: from these rules channel pruning derives which channels belong together.
@@ -191,7 +194,7 @@ struct OpExample;
 struct OpDef {
   std::string name;
   std::string doc;                  ///< one sentence and the source
-  std::vector<std::string> inputs;  ///< "x: features", for documentation and arity
+  std::vector<std::string> inputs;  ///< "x: features", for documentation and arity; "x: features?" may be left out
   bool variadic = false;            ///< the last input may repeat
   std::vector<std::string> outputs;
   std::vector<AttributeSpec> attributes;

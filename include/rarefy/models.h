@@ -30,13 +30,23 @@ struct ModelSetting {
   std::string doc;
 };
 
+/// What a network reads.
+enum class Takes : std::uint8_t {
+  points,  ///< "points": a scan, [P, 4]
+  image,   ///< "image": pixels, line by line, [height * width, 3], RGB from 0 to 1
+  tokens,  ///< "tokens": [N, 2], number of a word and of a type
+};
+/// "points", "an image", "tokens".
+RAREFY_API std::string_view name(Takes takes);
+
 /// A builder and what it says of itself.
 struct ModelDef {
   std::string name;
   std::string doc;
   std::vector<ModelSetting> settings = {};
-  /// Graph with input "points" (x, y, z, intensity) and outputs "labels" (uint8 per point) and "logits" (per voxel),
-  /// unless labels_points is false.
+  Takes takes = Takes::points;
+  /// Of points: a graph with input "points" (x, y, z, intensity) and, unless labels_points is false, outputs "labels"
+  /// (uint8 per point) and "logits" (per voxel). Others say so in their doc.
   Graph (*build)(const ModelOptions& options) = nullptr;
   bool labels_points = true;
   /// The pipeline that it was published with, where the task has another one than semantic_kitti_pipeline; or null.
@@ -45,6 +55,10 @@ struct ModelDef {
 
 /// One per file of src/models.
 RAREFY_API const std::vector<ModelDef>& all();
+/// Those that take such input.
+RAREFY_API std::vector<ModelDef> taking(Takes takes);
+/// Those that take points and label them.
+RAREFY_API std::vector<ModelDef> labelling();
 /// @throws UsageError naming the candidates.
 RAREFY_API const ModelDef& at(std::string_view name);
 /// The value of a setting: the given one, or its default. @throws UsageError when the builder has none of this name.
@@ -52,7 +66,7 @@ RAREFY_API std::int64_t setting(const ModelDef& def, const ModelOptions& options
 /// Adds settings written as NAME=NUMBER. `dims` also gives the pipeline's voxel size that many equal entries.
 /// @throws UsageError naming a text of another form
 RAREFY_API void add_settings(const std::vector<std::string>& texts, ModelOptions& options);
-/// "minkunet, spvcnn, ..." and the settings of those that have some: for help texts.
+/// "minkunet, spvcnn, ..." and the settings of those that have some, of the builders that take points: for help texts.
 RAREFY_API std::string names();
 RAREFY_API std::string settings_help();
 /// at(name).build(options). @throws UsageError for a setting that the builder does not have.

@@ -18,6 +18,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/model.h"
 #include "rarefy/tensor.h"
+#include "rarefy/thinning.h"
 #include "rarefy/tuning.h"
 
 namespace rarefy {
@@ -47,8 +48,14 @@ struct SparseView {
   std::int64_t batches = -1;             ///< -1 = one more than the largest batch index
 };
 
-/// What a graph input takes: points, a sparse tensor, or point features as a plain float32 matrix [P, C].
-using Input = std::variant<PointView, SparseView, TensorView>;
+/// Rows of several samples in the caller's memory: tokens of sentences, pixels of images.
+struct RowsView {
+  TensorView features;                              ///< float32 [N, C]
+  std::span<const std::int64_t> sample_begin = {};  ///< [B+1] first row of each sample; empty = one sample
+};
+
+/// What a graph input takes: points, a sparse tensor, or rows of features, as a plain matrix when they are one sample.
+using Input = std::variant<PointView, SparseView, TensorView, RowsView>;
 using Inputs = std::vector<std::pair<std::string, Input>>;
 
 /// Named results. Views into the context, valid until its next run; `copy()` owns.
@@ -150,6 +157,9 @@ struct RunOptions {
   /// On a GPU: time every step for profile(), waiting for each; a run takes longer then. On a CPU steps are timed
   /// always.
   bool time_steps = false;
+  /// Leaves the least important voxels out ahead of the network, of every voxelization. With a Geometry: of prepare().
+  /// How many a deadline allows is what a VoxelBudget (voxel_budget.h) knows.
+  Thinning thinning = {};
 };
 
 /// Time and work of one step of the last run.
@@ -174,7 +184,8 @@ struct RunStatistics {
   double network_ms = 0;
   std::int64_t macs = 0;
   std::int64_t points = 0;
-  std::int64_t voxels = 0;  ///< rows of the finest sparse space
+  std::int64_t voxels = 0;           ///< rows of the finest sparse space
+  std::int64_t voxels_left_out = 0;  ///< by RunOptions::thinning
   std::int64_t points_not_finite = 0;
   std::int64_t points_outside = 0;
   bool intensity_missing = false;  ///< the model wanted intensity, the scan had none

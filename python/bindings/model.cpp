@@ -167,16 +167,20 @@ void bind_model(py::module_& m) {
       "Published networks by name, with what each says of itself.");
   m.def(
       "build",
-      [](const std::string& name, double width, std::int64_t classes, const py::object& pipeline, std::uint64_t seed) {
+      [](const std::string& name, double width, std::int64_t classes, const py::object& pipeline,
+         const std::map<std::string, std::int64_t>& settings, std::uint64_t seed) {
         models::ModelOptions options;
+        options.settings = settings;
         options.width = width;
         options.classes = classes;
         options.pipeline = models::semantic_kitti_pipeline();
         if (!pipeline.is_none()) options.pipeline = pipeline_from(pipeline.cast<py::dict>());
-        const Graph graph = models::at(name).build(options);
-        return Model(graph, initial_weights(graph, seed), options.pipeline);
+        const Graph graph = models::build(name, options);
+        const bool points = models::at(name).takes == models::Takes::points;
+        return Model(graph, initial_weights(graph, seed),
+                     points ? std::optional<Pipeline>(options.pipeline) : std::nullopt);
       },
-      py::arg("name"), py::arg("width"), py::arg("classes"), py::arg("pipeline"), py::arg("seed"),
+      py::arg("name"), py::arg("width"), py::arg("classes"), py::arg("pipeline"), py::arg("settings"), py::arg("seed"),
       "A published network with fresh parameters.");
 }
 

@@ -27,8 +27,17 @@ py::object owner_object(std::shared_ptr<Lease> lease, py::object inputs) {
   return py::capsule(owner, [](void* p) { delete static_cast<ArrayOwner*>(p); });
 }
 
+/// Where the samples begin; none given: one sample.
+std::span<const std::int64_t> samples_of(const std::string& name, const py::object& given) {
+  if (given.is_none()) return {};
+  const auto begin = given.cast<py::array>();
+  RAREFY_CHECK(begin.dtype().equal(numpy_dtype(Dtype::i64)) && begin.ndim() == 1 && begin.strides(0) == 8, UsageError,
+               "input '{}': sample_begin must be a contiguous vector of int64", name);
+  return {static_cast<const std::int64_t*>(begin.data()), static_cast<std::size_t>(begin.shape(0))};
+}
+
 /// One prepared input: ("points", array, stride_bytes, [x, y, z, intensity], sample_begin or None),
-/// ("rows", array) or ("sparse", coords, features, batches).
+/// ("rows", array, sample_begin or None) or ("sparse", coords, features, batches).
 Input input_of(const std::string& name, const py::tuple& given, std::int64_t coord_cols) {
   const std::string kind = given[0].cast<std::string>();
   const auto array = given[1].cast<py::array>();
@@ -39,16 +48,11 @@ Input input_of(const std::string& name, const py::tuple& given, std::int64_t coo
     view.stride_bytes = given[2].cast<std::int64_t>();
     const auto fields = given[3].cast<std::array<std::int64_t, 4>>();
     view.fields = {fields[0], fields[1], fields[2], fields[3]};
-    if (!given[4].is_none()) {
-      const auto begin = given[4].cast<py::array>();
-      RAREFY_CHECK(begin.dtype().equal(numpy_dtype(Dtype::i64)) && begin.ndim() == 1 && begin.strides(0) == 8,
-                   UsageError, "input '{}': sample_begin must be a contiguous vector of int64", name);
-      view.sample_begin = {static_cast<const std::int64_t*>(begin.data()), static_cast<std::size_t>(begin.shape(0))};
-    }
+    view.sample_begin = samples_of(name, given[4]);
     return view;
   }
   const std::string what = "input '" + name + "'";
-  if (kind == "rows") return rows_of(array, Dtype::f32, what);
+  if (kind == "rows") return RowsView{rows_of(array, Dtype::f32, what), samples_of(name, given[2])};
   const TensorView coords = rows_of(array, Dtype::i32, what + ": coords");
   const TensorView features = rows_of(given[2].cast<py::array>(), Dtype::f32, what + ": feats");
   RAREFY_CHECK(coords.rows == features.rows, UsageError, "{}: {} coordinates for {} rows of features", what,

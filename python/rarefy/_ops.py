@@ -25,7 +25,11 @@ def _plain(value, default):
 
 def _kind(spec):
     """What an input such as "map: map" takes."""
-    return spec.split(":", 1)[1].strip() if ":" in spec else "features"
+    return spec.split(":", 1)[1].strip().rstrip("?") if ":" in spec else "features"
+
+
+def _optional(spec):
+    return spec.endswith("?")
 
 
 def _label(spec):
@@ -48,7 +52,7 @@ class _Op:
         for place, spec in enumerate(self.info["inputs"]):
             last = self.info["variadic"] and place == len(self.kinds) - 1
             kind = parameter.VAR_POSITIONAL if last else parameter.POSITIONAL_ONLY
-            default = None if self.kinds[place] == "map" else parameter.empty
+            default = None if self.kinds[place] == "map" or _optional(spec) else parameter.empty
             given.append(parameter(_label(spec), kind, default=parameter.empty if last else default))
         for attribute, default, _ in self.info["attributes"]:
             missing = parameter.empty if default is None else default
@@ -65,6 +69,8 @@ class _Op:
 
     def add(self, graph, inputs, attributes, name, parameters):
         inputs = list(inputs)
+        while inputs and inputs[-1] is None and _optional(self.info["inputs"][min(len(inputs), len(self.kinds)) - 1]):
+            inputs.pop()
         if "map" in self.kinds and not self.info["variadic"] and len(inputs) == len(self.kinds) - 1:
             inputs.insert(self.kinds.index("map"), self._map(graph, inputs[0], attributes))
         ids = []

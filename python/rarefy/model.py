@@ -58,10 +58,10 @@ def _structured(array, what):
 
 def _prepare_points(value, channels, what):
     begin = None
-    if isinstance(value, (list, tuple)):  # several scans
+    if isinstance(value, (list, tuple)):  # several scans, sentences or images
         scans = [as_array(scan, what) for scan in value]
         if not scans or any(scan.ndim != 2 for scan in scans):
-            raise UsageError(f"{what}: several scans are given as a list of matrices")
+            raise UsageError(f"{what}: several samples are given as a list of matrices")
         begin = numpy.cumsum([0] + [len(scan) for scan in scans], dtype=numpy.int64)
         value = numpy.concatenate(scans)
     array = as_array(value, what)
@@ -72,9 +72,7 @@ def _prepare_points(value, channels, what):
     if array.ndim != 2 or array.dtype != numpy.float32:
         raise UsageError(f"{what}: expected float32 [P, {channels}], found {array.dtype} {list(array.shape)}")
     if channels not in (3, 4):
-        if begin is not None:
-            raise UsageError(f"{what}: several scans at once need 3 or 4 columns, the model wants {channels}")
-        return "rows", array
+        return "rows", array, begin
     if array.shape[1] < 3:
         raise ShapeError(f"{what}: points have {array.shape[1]} columns, expected x, y, z and perhaps intensity")
     stride = array.strides[0] if len(array) > 1 else 4 * array.shape[1]
@@ -112,14 +110,15 @@ class Session:
 
     def run(self, inputs=None, /, *, strict=False, deadline_ms=None, **named):
         """Results by name. Inputs by name: points as float32 [P, 3 or 4] (or a list of those: several scans; or an array
-        with fields x, y, z, intensity), sparse tensors as SparseTensor.
+        with fields x, y, z, intensity), tokens and pixels as float32 [N, C] (or a list: several sentences or images),
+        sparse tensors as SparseTensor.
 
         strict       points that cannot be used raise InputError instead of getting label 255
         deadline_ms  the run ends with Cancelled when it takes longer
         Rows over a sparse space come in the order of `.coords(name)`, not in that of the input.
         """
         given = {**(inputs or {}), **named}
-        prepared = {name: _prepare(value, self._inputs[name]) if name in self._inputs else ("rows", numpy.zeros((0, 1), "f4"))
+        prepared = {name: _prepare(value, self._inputs[name]) if name in self._inputs else ("rows", numpy.zeros((0, 1), "f4"), None)
                     for name, value in given.items()}
         return Outputs(self._core.run(prepared, strict, deadline_ms), self._types)
 
@@ -231,6 +230,7 @@ def builders():
     return _core.builders()
 
 
-def build(name, *, width=1.0, classes=19, pipeline=None, seed=0, threads=1):
-    """A published network with fresh weights; pipeline=None is SemanticKITTI's at 5 cm."""
-    return Model._of(_core.build(name, width, classes, pipeline, seed), threads)
+def build(name, *, width=1.0, classes=19, pipeline=None, settings=None, seed=0, threads=1):
+    """A published network with fresh weights; pipeline=None is SemanticKITTI's at 5 cm. settings: numbers by name, such
+    as {"depth": 4}, of the builder (`rarefy info` lists them)."""
+    return Model._of(_core.build(name, width, classes, pipeline, dict(settings or {}), seed), threads)

@@ -187,3 +187,32 @@ def test_a_mask_of_the_callers_and_values_over_different_sites(rng):
     assert {tuple(c) for c in out.coords("sum")} == mine | theirs
     assert {tuple(c) for c in out.coords("common")} == mine & theirs
     assert out["back"].shape == (len(coords), 2)
+
+
+def test_attention_takes_sizes_or_none():
+    g = rarefy.Graph()
+    x = g.points(6, name="tokens")
+    q = g.linear(x, channels=4, name="q")
+    plain = g.attention(q, q, q, heads=2)
+    assert g.attention(q, q, q, None, heads=2).id == plain.id
+    sizes = g.softplus(g.linear(x, channels=1, name="sizes"))
+    assert g.attention(q, q, q, sizes, heads=2).id != plain.id
+    with pytest.raises(rarefy.UsageError, match="at least 3 inputs"):
+        g.attention(q, q, heads=2)
+    with pytest.raises(rarefy.ShapeError, match="3 heads do not share 4 channels"):
+        g.attention(q, q, q, heads=3)
+
+
+def test_sentences_of_one_batch_equal_each_alone():
+    settings = {"dim": 12, "depth": 2, "heads": 3, "hidden": 16, "words": 30, "positions": 20, "merge": 2}
+    model = rarefy.build("bert", settings=settings)
+    assert model.pipeline is None
+    rng = numpy.random.default_rng(1)
+    sentences = [numpy.stack([rng.integers(0, 30, n), numpy.zeros(n)], 1).astype("f4") for n in (9, 1, 20)]
+    together = model.run(tokens=sentences)["sentence"]
+    alone = [model.run(tokens=sentence)["sentence"].copy()[0] for sentence in sentences]
+    assert (together == numpy.array(alone)).all()
+    with pytest.raises(rarefy.InputError, match="row 30 of a table of 30"):
+        model.run(tokens=numpy.array([[30, 0]], "f4"))
+    with pytest.raises(rarefy.UsageError, match="dept"):
+        rarefy.build("bert", settings={"dept": 3})

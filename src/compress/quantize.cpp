@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "compress/rewrite.h"
 
 namespace rarefy::compress {
 
@@ -119,33 +120,6 @@ struct Groups {
   }
   void join(ValueId a, ValueId b) { parent[find(a)] = find(b); }
 };
-
-/// The same nodes in a new builder, and where each value went.
-struct Copier {
-  const Graph& graph;
-  GraphBuilder builder;
-  std::vector<ValueId> to;
-
-  explicit Copier(const Graph& g) : graph(g), builder(g.ops()), to(g.values().size(), -1) {}
-
-  /// @param inputs  in the new graph
-  void copy(const Node& node, std::vector<ValueId> inputs, Attributes attributes) {
-    const auto made = builder.add(node.op, std::move(inputs), std::move(attributes), node.name, node.parameters);
-    for (std::size_t i = 0; i < made.size(); ++i) to[at(node.outputs[i])] = made[i];
-  }
-};
-
-/// The same model with other outputs.
-Model with_outputs(const Model& model, const std::vector<std::pair<std::string, ValueId>>& outputs) {
-  Copier copier(model.graph());
-  for (const Node& node : model.graph().nodes()) {
-    std::vector<ValueId> inputs;
-    for (const ValueId v : node.inputs) inputs.push_back(copier.to[at(v)]);
-    copier.copy(node, std::move(inputs), node.attributes);
-  }
-  for (const auto& [name, value] : outputs) copier.builder.output(name, copier.to[at(value)]);
-  return Model(copier.builder.build(), model.weights(), model.pipeline());
-}
 
 }  // namespace
 

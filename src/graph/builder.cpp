@@ -200,8 +200,8 @@ ValueId Builder::concat_aligned(std::vector<ValueId> values, Sites sites) {
   return concat(align(std::move(values), sites));
 }
 
-Builder::Selected Builder::select(ValueId scores, double threshold) {
-  const auto outputs = add("select", {scores, space_of(scores)}, {{"threshold", threshold}});
+Builder::Selected Builder::select(ValueId scores, double threshold, std::int64_t leading) {
+  const auto outputs = add("select", {scores, space_of(scores)}, {{"threshold", threshold}, {"leading", leading}});
   return {outputs[0], outputs[1], outputs[2]};
 }
 

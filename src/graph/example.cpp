@@ -103,6 +103,23 @@ std::vector<OpExample> two_input_examples(std::uint64_t seed,
   return examples;
 }
 
+std::vector<OpExample> token_examples(std::uint64_t seed, std::int64_t channels,
+                                      const std::function<ValueId(Builder&, ValueId, Rng&)>& make) {
+  std::vector<OpExample> examples;
+  for (const std::int64_t rows : {std::int64_t{40}, std::int64_t{7}, std::int64_t{1}, std::int64_t{0}}) {
+    Rng rng(seed, static_cast<std::uint64_t>(rows));
+    Builder builder;
+    const ValueId x = builder.sparse_input(channels, 1);
+    builder.output("y", make(builder, x, rng));
+    OpExample example;
+    example.graph = builder.build();
+    example.weights = random_weights(example.graph, seed);
+    example.inputs = {random_sparse_data("x", 1, 1, channels, rows, rng.integer(1, 3), rng.fork(1))};
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
 std::vector<OpExample> point_examples(std::uint64_t seed, const std::function<ValueId(Builder&, ValueId, Rng&)>& make) {
   std::vector<OpExample> examples;
   for (const std::int64_t rows : {std::int64_t{200}, std::int64_t{1}, std::int64_t{0}}) {

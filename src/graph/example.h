@@ -27,6 +27,9 @@ std::vector<OpExample> sparse_examples(std::uint64_t seed,
 /// The same with two sparse inputs "x" and "other" of equal dimensions, which share some sites; each may be empty.
 std::vector<OpExample> two_input_examples(std::uint64_t seed,
                                           const std::function<ValueId(Builder&, ValueId x, ValueId other, Rng&)>& make);
+/// The same with one input of `channels` columns over a line, few rows in several samples: for ops on tokens.
+std::vector<OpExample> token_examples(std::uint64_t seed, std::int64_t channels,
+                                      const std::function<ValueId(Builder&, ValueId x, Rng&)>& make);
 /// The same with points input "points" (x, y, z, intensity).
 std::vector<OpExample> point_examples(std::uint64_t seed,
                                       const std::function<ValueId(Builder&, ValueId points, Rng&)>& make);

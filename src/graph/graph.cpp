@@ -90,7 +90,7 @@ std::int64_t CostArgs::rows(ValueId value) const {
 
 std::int64_t CostArgs::pairs(ValueId map) const {
   const auto found = sizes.find(map);
-  RAREFY_CHECK(found != sizes.end(), UsageError, "the number of pairs of map %{} (made by '{}') is not known", map,
+  RAREFY_CHECK(found != sizes.end(), UsageError, "the number of pairs of %{} (made by '{}') is not known", map,
                graph.producer(map).name);
   return found->second;
 }

@@ -103,10 +103,12 @@ std::string merge_key(const Node& node) {
 }
 
 void check_arity(const OpDef& op, const Node& node) {
-  const std::size_t expected = op.inputs.size(), found = node.inputs.size();
-  const bool fits = op.variadic ? found >= expected : found == expected;
+  const std::size_t most = op.inputs.size(), found = node.inputs.size();
+  const auto optional = [](const std::string& input) { return !input.empty() && input.back() == '?'; };
+  const auto least = most - static_cast<std::size_t>(std::count_if(op.inputs.begin(), op.inputs.end(), optional));
+  const bool fits = found >= least && (op.variadic || found <= most);
   RAREFY_CHECK(fits, UsageError, "node '{}' ({}): takes {}{} inputs ({}), got {}", node.name, op.name,
-               op.variadic ? "at least " : "", expected, join(op.inputs), found);
+               op.variadic || least < most ? "at least " : "", least, join(op.inputs), found);
 }
 
 }  // namespace

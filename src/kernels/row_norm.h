@@ -1,9 +1,11 @@
 #pragma once
-/// Normalisations whose statistics belong to a row, or to the rows of one sample. Sums are in double, over fixed blocks
-/// of rows in a fixed order: the same bits for any number of threads.
+/// Normalisations whose statistics belong to a row, or to the rows of one sample, the size of rows, and the activation of
+/// transformers. Sums are in double unless a function says otherwise, over fixed blocks of rows in a fixed order: the same
+/// bits for any number of threads.
 #include <cstdint>
 #include <span>
 
+#include "base/cpu.h"
 #include "rarefy/executor.h"
 #include "rarefy/tensor.h"
 
@@ -11,8 +13,12 @@ namespace rarefy {
 
 /// y[r] = (x[r] - mean) / sqrt(variance + epsilon) * gamma + beta, mean and biased variance over the channels of row r.
 /// In place (y = x) allowed. Source: Ba, Kiros, Hinton 2016 ("Layer Normalization").
-void layer_norm(Matrix<const float> x, const float* gamma, const float* beta, double epsilon, Executor& executor,
-                Matrix<float> y);
+void layer_norm(cpu::Isa isa, Matrix<const float> x, const float* gamma, const float* beta, double epsilon,
+                Executor& executor, Matrix<float> y);
+
+/// y = x times the normal distribution's probability of less than x (Hendrycks, Gimpel 2016), to 2e-7 times the larger
+/// of |x| and 1. In place allowed.
+void gelu(cpu::Isa isa, Matrix<const float> x, Executor& executor, Matrix<float> y);
 
 /// Gradient of layer_norm; g is that of y. Writes gx [N, C] (must not be g), g_gamma [C], g_beta [C].
 void layer_norm_gradient(Matrix<const float> x, Matrix<const float> g, const float* gamma, double epsilon,
@@ -43,5 +49,11 @@ void group_norm_apply(Matrix<const float> x, const NormGroups& groups, const flo
 void group_norm_gradient(Matrix<const float> x, Matrix<const float> g, const NormGroups& groups, const float* mean,
                          const float* inverse_deviation, const float* gamma, Executor& executor, Matrix<float> gx,
                          float* g_gamma, float* g_beta);
+
+/// y[r] = mean over the channels of |x[r]|. y: [N, 1]. Sums are in float32, in a fixed order.
+void row_magnitude(Matrix<const float> x, Executor& executor, Matrix<float> y);
+
+/// Gradient of row_magnitude; g [N, 1] is that of y. Writes gx [N, C]; where x is 0 it is 0.
+void row_magnitude_gradient(Matrix<const float> x, Matrix<const float> g, Executor& executor, Matrix<float> gx);
 
 }  // namespace rarefy

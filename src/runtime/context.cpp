@@ -26,6 +26,7 @@ void start_from(const RunStatistics& prepared, RunStatistics& s) {
   s.points_not_finite = prepared.points_not_finite;
   s.points_outside = prepared.points_outside;
   s.intensity_missing = prepared.intensity_missing;
+  s.voxels_left_out = prepared.voxels_left_out;
   for (const auto& [value, size] : prepared.sizes) s.sizes[value] = size;
 }
 

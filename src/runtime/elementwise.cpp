@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include "kernels/row_norm.h"
+#include "runtime/attention_step.h"
+
 namespace rarefy::runtime {
 namespace {
 
@@ -40,6 +43,16 @@ RuntimeOp binary(F f) {
   return op;
 }
 
+RuntimeOp vector_gelu() {
+  RuntimeOp op;
+  op.prepare = remember_variant;
+  op.run = [](const RunArgs& args) {
+    gelu(isa_of(args), args.input(0), *args.executor, args.output(0));
+    *args.variant = cpu::name(isa_of(args));
+  };
+  return op;
+}
+
 }  // namespace
 
 std::map<std::string, RuntimeOp, std::less<>> elementwise_runtime_ops() {
@@ -51,6 +64,7 @@ std::map<std::string, RuntimeOp, std::less<>> elementwise_runtime_ops() {
 #include "graph/elementwise.inc"
 #undef RAREFY_UNARY
 #undef RAREFY_BINARY
+  ops["gelu"] = vector_gelu();  // the error function of the library, number by number, costs as much as a layer
   return ops;
 }
 

@@ -128,8 +128,10 @@ void bind_input(const Graph& graph, const Node& node, const Input& input, const 
     view = bind_points(node, *points, channels, pipeline, buffer, intensity_missing);
     sample_begin = points->sample_begin;
   } else {
-    view = std::get<TensorView>(input);
+    const auto* rows = std::get_if<RowsView>(&input);
+    view = rows != nullptr ? rows->features : std::get<TensorView>(input);
     check_matrix(node, view, channels);
+    if (rows != nullptr) sample_begin = rows->sample_begin;
   }
   space.rows = view.rows;
   space.coords = nullptr;
@@ -140,6 +142,10 @@ void bind_input(const Graph& graph, const Node& node, const Input& input, const 
   RAREFY_CHECK(sample_begin.front() == 0 && sample_begin.back() == view.rows, UsageError,
                "input '{}': sample_begin runs from {} to {}, expected 0 to {}", node.name, sample_begin.front(),
                sample_begin.back(), view.rows);
+  for (std::size_t s = 1; s < sample_begin.size(); ++s)
+    RAREFY_CHECK(sample_begin[s] >= sample_begin[s - 1], UsageError,
+                 "input '{}': sample_begin descends from {} to {} at sample {}", node.name, sample_begin[s - 1],
+                 sample_begin[s], s);
   space.sample_begin.assign(sample_begin.begin(), sample_begin.end());
 }
 

@@ -29,6 +29,7 @@ struct StepSurroundings {
   Executor& executor;
   AlignedBuffer& scratch;     ///< working memory of one step
   RunStatistics& statistics;  ///< gets the step's time, work and sizes
+  ThinState* thin = nullptr;
 };
 void run_step(const StepSurroundings& around, std::size_t step, StepProfile& profile);
 
@@ -57,6 +58,7 @@ struct Geometry::Impl {
   std::vector<std::vector<std::int32_t>> orders;  ///< by input node
   std::vector<StepProfile> profile;
   RunStatistics statistics;
+  runtime::ThinState thin;
   bool ready = false;  ///< the last prepare() succeeded
 
   const Graph& graph() const { return plan->impl().model.graph(); }

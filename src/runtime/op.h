@@ -22,6 +22,7 @@
 #include "sparse/coords.h"
 #include "sparse/kernel_map.h"
 #include "sparse/point_voxel.h"
+#include "sparse/thinning.h"
 #include "sparse/voxelize.h"
 
 namespace rarefy::runtime {
@@ -84,6 +85,13 @@ struct PrepareArgs {
   }
 };
 
+/// Voxels that a run leaves out.
+struct ThinState {
+  Thinning wanted;
+  std::int64_t left_out = 0;
+  ThinScratch scratch;
+};
+
 /// Everything that a step sees while it runs. Feature views are sized and placed by the context.
 class RunArgs {
  public:
@@ -97,6 +105,7 @@ class RunArgs {
   AlignedBuffer* scratch = nullptr;      ///< working memory of the context, grows
   std::string_view* variant = nullptr;   ///< kernel that ran, for the profile
   std::string_view* dataflow = nullptr;  ///< of a convolution, likewise
+  ThinState* thin = nullptr;             ///< or null: all voxels stay
 
   template <class T = float>
   Matrix<const T> input(std::size_t i) const {
@@ -122,6 +131,8 @@ struct RuntimeOp {
   std::function<void(const RunArgs&)> run;
   bool fuses = false;            ///< accepts a Fusion (convolution, linear)
   std::string kind = "network";  ///< for the profile: "voxelize", "maps", "network"
+  /// Of ops that compare rows of a sample with each other: how many pairs the run looked at. May be empty.
+  std::function<std::int64_t(const RunArgs&)> pairs = {};
 };
 
 /// The runtime side of every built-in op.

@@ -59,19 +59,28 @@ void Geometry::prepare(const Inputs& inputs, const RunOptions& options) {
   const auto start = runtime::Clock::now();
   RunStatistics& s = g.statistics;
   g.ready = false;
+  const Thinning& thinning = options.thinning;
+  RAREFY_CHECK(thinning.most >= 0 && thinning.share >= 0.0 && thinning.share <= 1.0, UsageError,
+               "a share of {} of the voxels, {} at most, makes no sense: expected 0 to 1, and no negative number",
+               thinning.share, thinning.most);
   s.voxelize_ms = s.maps_ms = s.network_ms = 0;
   s.macs = s.points = s.points_not_finite = s.points_outside = 0;
   s.intensity_missing = false;
+  RAREFY_CHECK(!g.plan->impl().device || !options.thinning.active(), UnsupportedError,
+               "voxels cannot be left out ahead of the network on a GPU yet: run it on the CPU");
+  g.thin.wanted = options.thinning;
+  g.thin.left_out = 0;
   g.bind(inputs);
   const Plan::Impl& plan = g.plan->impl();
   const std::size_t ahead = plan.device ? 0 : plan.steps_ahead;  // a GPU makes geometry where it runs the network
   for (std::size_t step = 0; step < ahead; ++step) {
     runtime::check_stop(options, g.profile[step].name);
-    runtime::run_step({plan, g.values, g.features, g.executor.get(), g.scratch, s}, step, g.profile[step]);
+    runtime::run_step({plan, g.values, g.features, g.executor.get(), g.scratch, s, &g.thin}, step, g.profile[step]);
     if (g.profile[step].kind == "voxelize")
       runtime::check_points(options.strict, s.points, s.points_not_finite, s.points_outside);
   }
   s.voxels = runtime::finest_voxels(g.graph(), s.sizes);
+  s.voxels_left_out = g.thin.left_out;
   s.total_ms = runtime::ms_since(start);
   g.ready = true;
 }

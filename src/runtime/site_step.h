@@ -13,6 +13,18 @@ inline void settle(SpaceValue& space) {
   space.sample_begin.assign(space.own.batch_begin.begin(), space.own.batch_begin.end());
 }
 
+/// After a selection of rows of `from`: the space of those that stay.
+inline void settle_kept(const SpaceValue& from, const RowIndex& kept, SpaceValue& to) {
+  if (from.coords != nullptr) {
+    select_coords(*from.coords, kept, to.own);
+    settle(to);
+    return;
+  }
+  to.coords = nullptr;
+  to.rows = static_cast<std::int64_t>(kept.voxel_of_point.size());
+  select_samples(from.sample_begin, kept, to.sample_begin);
+}
+
 using MakeSites = void (*)(const Coords& in, const KernelShape& kernel, Executor& executor, Coords& out);
 
 inline RuntimeOp site_op(MakeSites make) {

@@ -9,8 +9,15 @@ namespace {
 
 std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
+/// The output by which the pairs of an op are known: its first that is no space, whose size is its rows.
+ValueId made_of(const Graph& graph, const Node& node) {
+  return *std::find_if(node.outputs.begin(), node.outputs.end(),
+                       [&](ValueId v) { return graph.type(v).kind != ValueKind::space; });
+}
+
 /// Rows and pairs of what a step made, and its multiply-adds.
-void count(const StepSurroundings& around, const Node& node, StepProfile& p) {
+void count(const StepSurroundings& around, const RuntimeOp& op, const RunArgs& args, StepProfile& p) {
+  const Node& node = *args.node;
   const Graph& graph = around.plan.model.graph();
   RunStatistics& s = around.statistics;
   p.pairs = 0;
@@ -28,6 +35,7 @@ void count(const StepSurroundings& around, const Node& node, StepProfile& p) {
   }
   for (const ValueId v : node.inputs)
     if (graph.type(v).kind == ValueKind::map && p.pairs == 0) p.pairs = around.values.maps[at(v)]->pairs();
+  if (op.pairs) s.sizes[made_of(graph, node)] = p.pairs = op.pairs(args);
   p.macs = multiply_adds(graph, node, s.sizes);
 }
 
@@ -60,12 +68,13 @@ void run_step(const StepSurroundings& around, std::size_t index, StepProfile& p)
   args.variant = &variant;
   std::string_view dataflow;
   args.dataflow = &dataflow;
+  args.thin = around.thin;
   const auto start = Clock::now();
   step.op->run(args);
   p.ms = ms_since(start);
   p.variant = variant;
   p.dataflow = dataflow;
-  count(around, *args.node, p);
+  count(around, *step.op, args, p);
   double& group = p.kind == "voxelize" ? around.statistics.voxelize_ms
                   : p.kind == "maps"   ? around.statistics.maps_ms
                                        : around.statistics.network_ms;

@@ -50,7 +50,7 @@ void reduce_voxel(std::span<const std::int32_t> points, Matrix<const float> x, R
   if (reduction == Reduction::first || points.size() == 1) return;
   for (const std::int32_t p : points.subspan(1)) {
     const float* row = x.row(p);
-    if (reduction == Reduction::mean) {
+    if (reduction == Reduction::mean || reduction == Reduction::sum) {
       for (std::int64_t c = 0; c < cols; ++c) y[c] += row[c];
     } else {
       for (std::int64_t c = 0; c < cols; ++c) y[c] = wins(row[c], y[c]) ? row[c] : y[c];
@@ -66,8 +66,8 @@ void reduce_voxel_gradient(std::span<const std::int32_t> points, Matrix<const fl
                            Reduction reduction, Matrix<float> gx) {
   if (points.empty()) return;
   const auto cols = gx.cols;
-  if (reduction == Reduction::mean) {
-    const auto count = static_cast<float>(points.size());
+  if (reduction == Reduction::mean || reduction == Reduction::sum) {
+    const float count = reduction == Reduction::mean ? static_cast<float>(points.size()) : 1.0f;
     for (const std::int32_t p : points) {
       float* row = gx.row(p);
       for (std::int64_t c = 0; c < cols; ++c) row[c] = gy[c] / count;

@@ -67,15 +67,15 @@ struct Voxels {
 void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin, const VoxelizeOptions& options,
               Executor& executor, Voxels& out);
 
-enum class Reduction : std::uint8_t { first, mean, max };
+enum class Reduction : std::uint8_t { first, mean, max, sum };
 
 /// The checks of voxelize alone; the points themselves are not read (they may lie on another device).
 void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin,
                     const VoxelizeOptions& options);
 
 /// Features of voxels from features of their points. y: [V, C]; x: [P, C].
-/// The mean sums in input order in float32 and divides once. The maximum of values that include NaN is NaN. A voxel
-/// without points gets zeros.
+/// Sum and mean sum in input order in float32; the mean divides once. The maximum of values that include NaN is NaN. A
+/// voxel without points gets zeros.
 /// @throws ShapeError  rows or columns of x and y do not fit (as for the functions below)
 void reduce_to_voxels(const Voxels& voxels, Matrix<const float> x, Reduction reduction, Executor& executor,
                       Matrix<float> y);

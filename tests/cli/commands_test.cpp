@@ -34,6 +34,7 @@ TEST_F(Program, help_of_every_subcommand_has_examples) {
                               "bench precision",
                               "bench dataflows",
                               "quantize",
+                              "compress",
                               "tune"}) {
     const Result help = run(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
@@ -363,6 +364,38 @@ TEST_F(Program, quantize_writes_a_model_that_labels_scans) {
   EXPECT_EQ(missing.code, 1);
   EXPECT_THAT(missing.err, HasSubstr("nowhere"));
   EXPECT_EQ(run("quantize --model m.safetensors --data a.bin --bits 9 --out x.safetensors").code, 2);
+}
+
+TEST_F(Program, compress_leads_voxels_around_blocks) {
+  write_street("a.bin");
+  ASSERT_EQ(run("inspect --builder minkunet --width 0.2 --voxel 0.2 --save m.safetensors").code, 0);
+  const std::string common = "compress --what voxels --model m.safetensors --data a.bin --threads 1 --repetitions 1 ";
+  for (const char* how : {"", "--score learned ", "--keep all ", "--share-scores "}) {
+    const Result result = run(common + how + "--ratio up3=0.5 --ratio up4=0.25 --out v.safetensors --json");
+    ASSERT_EQ(result.code, 0) << result.err;
+    const auto json = result.json();
+    EXPECT_EQ(json["ratios"]["up4"], 0.25);
+    EXPECT_NEAR(json["left_out_mean"].get<double>(), (2 * 0.5 + 2 * 0.25) / 16, 0.002) << how;
+    EXPECT_LT(json["macs"]["after"].get<double>(), json["macs"]["before"].get<double>());
+  }
+  const Result labelled = run("segment a.bin --model v.safetensors --json --threads 2");
+  ASSERT_EQ(labelled.code, 0) << labelled.err;
+  EXPECT_THAT(run("inspect v.safetensors").out, HasSubstr("up3=0.5, up4=0.25"));
+  EXPECT_THAT(run(common + "--ratio 0.5 --out all.safetensors").out, HasSubstr("50.0 % are left out"));
+  for (const char* wrong : {"--ratio 1", "--ratio -0.5", "--ratio up3=x", "--ratio up9=0.5", "", "--budget 1us"}) {
+    const Result refused = run(common + wrong + " --out x.safetensors");
+    EXPECT_EQ(refused.code, 2) << wrong << refused.err;
+  }
+  const auto offsets = run("compress --what offsets --model m.safetensors --data a.bin --ratio 0.3 --repetitions 1 "
+                           "--out o.safetensors --json")
+                           .json();
+  EXPECT_LT(offsets["macs"]["after"].get<double>(), 0.9 * offsets["macs"]["before"].get<double>());
+  EXPECT_EQ(offsets["maps"].size(), 5u);
+  EXPECT_EQ(run("segment a.bin --model o.safetensors --json").code, 0);
+  EXPECT_EQ(run("compress --what offsets --model m.safetensors --data a.bin --budget 1s --out x.safetensors").code, 2);
+  const Result fastest = run(common + "--budget 0.01ms --out x.safetensors");
+  EXPECT_EQ(fastest.code, 2);
+  EXPECT_THAT(fastest.err, HasSubstr("the fastest found takes"));
 }
 
 TEST_F(Program, quantize_to_16_bits_writes_half_a_model_that_runs_without_a_flag) {

@@ -95,6 +95,37 @@ TEST_F(Program, convert_lists_every_layer_of_which_nothing_was_found) {
   EXPECT_FALSE(result.json().contains("out"));
 }
 
+TEST_F(Program, convert_makes_an_encoder_of_hugging_faces_state_dict) {
+  const std::map<std::string, std::int64_t> settings{
+      {"dim", 6}, {"depth", 1}, {"heads", 2}, {"hidden", 8}, {"words", 9}};
+  const Graph graph = models::build("bert", {.settings = settings});
+  const Weights weights = initial_weights(graph, 3);
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const auto& [name, tensor] : weights.all()) {
+    const bool linear = tensor.shape().size() == 2 && name.find("embeddings") == std::string::npos;
+    tensors.emplace_back("bert." + name, linear ? models::foreign::transposed(tensor) : tensor);
+  }
+  tensors.emplace_back("bert.pooler.dense.bias", Tensor(Dtype::f32, {6}));
+  tensors.emplace_back("bert.embeddings.position_ids", Tensor(Dtype::i64, {1, 512}));
+  save(path("ckpt.safetensors"), safetensors(tensors));
+  const std::string set = " --set dim=6 --set depth=1 --set heads=2 --set hidden=8 --set words=9";
+  const Result result =
+      run("convert ckpt.safetensors --from huggingface --builder bert --out encoder.safetensors --json" + set);
+  ASSERT_EQ(result.code, 0) << result.err << result.out;
+  EXPECT_EQ(result.json()["by_order"], 0);
+  EXPECT_TRUE(result.json()["unexpected"].empty());
+  const Model encoder = Model::load(path("encoder.safetensors"));
+  EXPECT_FALSE(encoder.pipeline().has_value());
+  for (const auto& [name, tensor] : weights.all()) {
+    const auto a = tensor.as<float>(), b = encoder.weights().at(name).as<float>();
+    EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << name;
+  }
+  expect_error("inspect --builder bert", 2, {"'bert' takes tokens", "minkunet"});
+  expect_error("convert ckpt.safetensors --from huggingface --builder bert --set dimm=6 --out x", 2, {"dimm", "dim"});
+  EXPECT_THAT(run("info --builders").out, HasSubstr("vit (takes an image)"));
+  EXPECT_GE(run("info --builders --json").json().size(), 6u);
+}
+
 TEST_F(Program, convert_refuses_what_makes_no_sense) {
   save(path("ckpt.safetensors"), safetensors({{"a.weight", Tensor(Dtype::f32, {1})}}));
   expect_error("convert ckpt.safetensors --from spvnas --out x.safetensors", 2, {"--like", "--builder"});

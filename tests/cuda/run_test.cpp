@@ -91,8 +91,7 @@ TEST_F(GpuSession, ops_equal_the_oracle) {
 }
 
 TEST_F(GpuSession, models_equal_the_oracle_in_every_precision) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Model model = make_model(def.name, 0.25);
     if (!runs_on_gpu(model.graph())) continue;

@@ -88,7 +88,7 @@ struct Machine : MachineState {
       for (std::int64_t c = 0; c < x.cols; ++c) {
         double& to = y.values[static_cast<std::size_t>(v * x.cols + c)];
         const double from = x.values[static_cast<std::size_t>(p * x.cols + c)];
-        if (how == "mean")
+        if (how == "mean" || how == "sum")
           to += from;
         else if (seen == 0)
           to = from;
@@ -194,7 +194,11 @@ struct Machine : MachineState {
     out.samples = from.samples;
     std::vector<std::int64_t> count(static_cast<std::size_t>(from.samples), 0);
     for (std::int64_t r = 0; r < from.rows; ++r) {
-      const bool stays = scores.values[static_cast<std::size_t>(r)] > node.number("threshold");
+      const std::int64_t sample = from.sample_of(r);
+      std::int64_t place_in_sample = 0;
+      for (std::int64_t other = 0; other < r; ++other) place_in_sample += from.sample_of(other) == sample ? 1 : 0;
+      const bool stays = place_in_sample < node.integer("leading") ||
+                         scores.values[static_cast<std::size_t>(r)] > node.number("threshold");
       place.push_back(stays ? out.rows : -1);
       if (!stays) continue;
       kept.push_back(r);
@@ -309,7 +313,9 @@ struct Machine : MachineState {
   }
 
   void step(const Node& node) {
-    if (run_point_voxel_op(*this, node) || run_norm_op(*this, node) || run_dense_op(*this, node)) return;
+    if (run_point_voxel_op(*this, node) || run_norm_op(*this, node) || run_dense_op(*this, node) ||
+        run_token_op(*this, node) || run_selection_op(*this, node))
+      return;
     if (node.op == "voxelize") return voxelize_points(node);
     if (graph.ops().at(node.op).geometry) return geometry(node);
     if (node.op == "reduce") return reduce_points(node);

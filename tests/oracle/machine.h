@@ -52,9 +52,13 @@ struct MachineState {
 /// Runs locate, interpolation, interpolate; false for any other op.
 bool run_point_voxel_op(MachineState& machine, const Node& node);
 
+/// Runs attention and the other ops on tokens; false for any other op.
+bool run_token_op(MachineState& machine, const Node& node);
 /// Runs box, to_dense, from_dense; false for any other op.
 bool run_dense_op(MachineState& machine, const Node& node);
 /// Runs layer_norm, group_norm, softmax, prelu, and dropout as it is at inference; false for any other op.
 bool run_norm_op(MachineState& machine, const Node& node);
+/// Runs magnitude, select_best, overlay; false for any other op.
+bool run_selection_op(MachineState& machine, const Node& node);
 
 }  // namespace rarefy::oracle

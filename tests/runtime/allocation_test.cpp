@@ -14,8 +14,7 @@ namespace {
 class AllocationIn : public testing::TestWithParam<Storage> {};
 
 TEST_P(AllocationIn, none_in_the_steady_state) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);
     const Graph graph = def.build({.width = 0.2, .classes = 19, .pipeline = pipeline});
@@ -40,6 +39,30 @@ TEST_P(AllocationIn, none_in_the_steady_state) {
 
 INSTANTIATE_TEST_SUITE_P(Storages, AllocationIn, testing::Values(Storage::real, Storage::half),
                          [](const auto& info) { return info.param == Storage::real ? "real" : "half"; });
+
+TEST(Allocation, none_in_the_steady_state_of_tokens_that_are_merged_or_dropped) {
+  using Settings = std::map<std::string, std::int64_t>;
+  for (const Settings& policy : {Settings{{"merge", 5}}, Settings{{"keep", 60}}, Settings{{"threshold", 900}}}) {
+    Settings settings{{"dim", 24}, {"depth", 4}, {"hidden", 32}, {"words", 99}, {"positions", 200}};
+    settings.insert(policy.begin(), policy.end());
+    const Graph graph = models::build("bert", {.settings = settings});
+    Session session(Model(graph, initial_weights(graph, 1)), {.threads = 2});
+    std::vector<float> tokens(2 * 300);
+    for (std::size_t i = 0; i < 300; ++i) tokens[2 * i] = static_cast<float>(i * 37 % 99);
+    const std::vector<std::int64_t> many{0, 120, 120, 300}, few{0, 90};
+    const TensorView rows{tokens.data(), Dtype::f32, Device::cpu, 300, 2, 2};
+    const TensorView first{tokens.data(), Dtype::f32, Device::cpu, 90, 2, 2};
+    const Inputs inputs{{"tokens", RowsView{rows, many}}}, fewer{{"tokens", RowsView{first, few}}};
+    (void)session.run(inputs);
+    (void)session.run(fewer);
+    const std::int64_t before = test::allocations.load();
+    for (int i = 0; i < 3; ++i) {
+      (void)session.run(inputs);
+      (void)session.run(fewer);
+    }
+    EXPECT_EQ(test::allocations.load() - before, 0);
+  }
+}
 
 TEST(Allocation, none_in_the_steady_state_of_geometry_that_runs_ahead) {
   const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);

@@ -88,8 +88,14 @@ TEST_P(Conformance, inferred_shapes_are_those_that_come_out) {
   });
 }
 
+/// Rows of a sample with each other, one multiply-add per pair and channel.
+bool compares(const Node& node) {
+  return node.op == "attention" || node.op == "attention_scores" || node.op == "match_tokens";
+}
+
 bool multiplies(const Node& node) {
-  return node.op == "sparse_conv" || node.op == "linear" || node.op == "grouped_conv" || node.op == "depthwise_conv";
+  return node.op == "sparse_conv" || node.op == "linear" || node.op == "grouped_conv" || node.op == "depthwise_conv" ||
+         compares(node);
 }
 
 /// Multiply-adds as the oracle would count them: one per pair, input channel and output channel of one group.
@@ -102,6 +108,11 @@ TEST_P(Conformance, multiply_adds_are_those_of_the_pairs) {
       for (const Node& node : example.graph.nodes()) {
         if (node.name != p.name || !multiplies(node)) continue;
         const std::int64_t in = example.graph.type(node.inputs[0]).channels;
+        if (compares(node)) {
+          const std::int64_t values = node.op == "attention" ? example.graph.type(node.inputs[2]).channels : 0;
+          counted += p.pairs * (in / (node.op == "match_tokens" ? node.integer("heads") : 1) + values);
+          continue;
+        }
         const std::int64_t groups = node.op == "grouped_conv"     ? node.integer("groups")
                                     : node.op == "depthwise_conv" ? in
                                                                   : 1;

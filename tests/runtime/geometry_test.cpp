@@ -69,8 +69,7 @@ std::vector<Bits> run_ahead(const std::shared_ptr<const Plan>& plan, const std::
 }
 
 TEST(Geometry, made_ahead_by_another_thread_gives_the_same_bits) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Model model = make_model(def.name);
     const auto plan = Plan::compile(model);

@@ -73,8 +73,7 @@ int steps_in_halves(const Session& session) {
 TEST(HalfPlan, networks_differ_from_fp32_by_rounding_only) {
   const std::vector<float> points = surface_points(3000, Rng(1));
   const Inputs inputs{{"points", view_of(points)}};
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Model model = make_model(def.name, 0.25);
     Session real(model), half(model, {.plan = {.storage = Storage::half}});

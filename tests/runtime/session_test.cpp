@@ -42,8 +42,7 @@ PointView view_of(const std::vector<float>& points) {
 }
 
 TEST(Session, models_equal_the_oracle) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Model model = make_model(def.name, 0.13);
     const std::vector<float> points = surface_points(700, Rng(1));
@@ -302,8 +301,7 @@ TEST(Memory, more_than_the_system_has_is_refused) {
 }
 
 TEST(Memory, is_as_expected_from_sizes) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     SCOPED_TRACE(def.name);
     const Model model = make_model(def.name, 0.5);
     const std::vector<float> points = surface_points(20000, Rng(9));

@@ -83,7 +83,7 @@ TEST(SiteSets, selection_keeps_the_rows_above_the_threshold) {
     for (std::int64_t r = 0; r < in.rows(); ++r)
       scores.push_back(rng.chance(0.1) ? std::numeric_limits<float>::quiet_NaN()
                                        : static_cast<float>(rng.integer(-2, 2)));
-    select_rows(Matrix<const float>(scores.data(), in.rows(), 1), 0.0, kept, place);
+    select_rows(Matrix<const float>(scores.data(), in.rows(), 1), {}, 0.0, 0, kept, place);
     select_coords(in, kept, out);
     std::vector<oracle::Site> expected;
     std::vector<std::int64_t> rows, places, samples(static_cast<std::size_t>(in.batches()) + 1, 0);
@@ -111,10 +111,11 @@ TEST(SiteSets, selection_keeps_the_rows_above_the_threshold) {
 TEST(SiteSets, a_mask_of_bytes_selects_too) {
   const std::vector<std::uint8_t> mask{0, 1, 255, 0, 1};
   RowIndex kept, place;
-  select_rows(Matrix<const std::uint8_t>(mask.data(), 5, 1), 0.0, kept, place);
+  select_rows(Matrix<const std::uint8_t>(mask.data(), 5, 1), {}, 0.0, 0, kept, place);
   EXPECT_EQ(kept.voxel_of_point, (std::vector<std::int32_t>{1, 2, 4}));
-  test::expect_error<ShapeError>([&] { select_rows(Matrix<const std::uint8_t>(mask.data(), 2, 2), 0.0, kept, place); },
-                                 {"one score", "2 columns"});
+  test::expect_error<ShapeError>(
+      [&] { select_rows(Matrix<const std::uint8_t>(mask.data(), 2, 2), {}, 0.0, 0, kept, place); },
+      {"one score", "2 columns"});
 }
 
 }  // namespace

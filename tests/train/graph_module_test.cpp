@@ -327,8 +327,7 @@ TEST(GraphModule, passes_over_one_batch_select_rows_of_their_own) {
 }
 
 TEST(GraphModule, equals_the_session_for_every_model) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     const Graph graph = def.build({.width = 0.25, .classes = 19, .pipeline = models::semantic_kitti_pipeline(0.4)});
     Weights weights = initial_weights(graph, 3);
     Rng rng(11);
@@ -385,8 +384,7 @@ TEST(GraphModule, sparse_unet_in_two_to_four_dimensions) {
 }
 
 TEST(GraphModule, empty_input_forward_and_backward) {
-  for (const models::ModelDef& def : models::all()) {
-    if (!def.labels_points) continue;
+  for (const models::ModelDef& def : models::labelling()) {
     const Graph graph = def.build({.width = 0.1, .classes = 19, .pipeline = models::semantic_kitti_pipeline(0.4)});
     GraphModule module(graph, initial_weights(graph, 1), serial_executor(), models::semantic_kitti_pipeline(0.4));
     float nothing[4] = {};

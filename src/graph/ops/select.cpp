@@ -11,7 +11,8 @@ OpDef select() {
       "after the scores are known. Gwak, Choy, Savarese, ECCV 2020, section 3.3.";
   op.inputs = {"scores: features", "rows: space"};
   op.outputs = {"kept: space", "row_of_kept: index", "kept_of_row: index"};
-  op.attributes = {{"threshold", 0.0, "rows with a score above it stay; NaN does not"}};
+  op.attributes = {{"threshold", 0.0, "rows with a score above it stay; NaN does not"},
+                   {"leading", std::int64_t{0}, "rows at the beginning of each sample that stay in any case"}};
   op.infer = [](const InferArgs& args) -> Inferred {
     const Node& node = args.node;
     const ValueType& scores = require_kind(args, 0, ValueKind::features);
@@ -23,6 +24,8 @@ OpDef select() {
                  name(scores.dtype));
     const ValueType& rows = require_kind(args, 1, ValueKind::space);
     require_space(args, 0, rows.space, args.producers[1]);
+    RAREFY_CHECK(node.integer("leading") >= 0, ShapeError, "node '{}' (select): leading is {}, expected at least 0",
+                 node.name, node.integer("leading"));
     ValueType kept = rows;
     kept.space = args.output_ids[0];
     kept.target = -1;
@@ -40,7 +43,7 @@ OpDef select() {
       const ValueId scores = mask ? b.argmax(x) : b.select_columns(x, {0}, {0.1}, {1.0});
       const ValueId features = b.linear(x, rng.integer(1, 9));
       if (rng.chance(0.4)) return b.prune(features, scores, rng.uniform(-0.5, 0.5));
-      const auto selected = b.select(scores, rng.uniform(-0.5, 0.5));
+      const auto selected = b.select(scores, rng.uniform(-0.5, 0.5), rng.chance(0.3) ? rng.integer(1, 3) : 0);
       const ValueId kept = b.gather(features, selected.row_of_kept);
       if (rng.chance(0.3)) return b.conv(kept, {.channels = 3, .kernel = {2}, .stride = {2}});
       return b.gather(b.conv(kept, {.channels = 4, .kernel = {3}}), selected.kept_of_row, 0.25);

@@ -1,6 +1,8 @@
 #include "rarefy/models.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -18,6 +20,31 @@ const std::vector<ModelDef>& all() {
 #undef RAREFY_MODEL
   };
   return defs;
+}
+
+std::string_view name(Takes takes) {
+  switch (takes) {
+    case Takes::points:
+      return "points";
+    case Takes::image:
+      return "an image";
+    case Takes::tokens:
+      return "tokens";
+  }
+  return "?";
+}
+
+std::vector<ModelDef> taking(Takes takes) {
+  std::vector<ModelDef> result;
+  std::copy_if(all().begin(), all().end(), std::back_inserter(result),
+               [takes](const ModelDef& def) { return def.takes == takes; });
+  return result;
+}
+
+std::vector<ModelDef> labelling() {
+  std::vector<ModelDef> result = taking(Takes::points);
+  std::erase_if(result, [](const ModelDef& def) { return !def.labels_points; });
+  return result;
 }
 
 const ModelDef& at(std::string_view name) {
@@ -59,13 +86,13 @@ void add_settings(const std::vector<std::string>& texts, ModelOptions& options) 
 
 std::string names() {
   std::vector<std::string> result;
-  for (const ModelDef& def : all()) result.push_back(def.name);
+  for (const ModelDef& def : taking(Takes::points)) result.push_back(def.name);
   return join(result);
 }
 
 std::string settings_help() {
   std::string result;
-  for (const ModelDef& def : all()) {
+  for (const ModelDef& def : taking(Takes::points)) {
     if (def.settings.empty()) continue;
     std::vector<std::string> known;
     for (const ModelSetting& s : def.settings)

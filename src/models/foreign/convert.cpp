@@ -226,7 +226,8 @@ struct Matcher {
 
 }  // namespace
 
-Conversion convert(const Graph& graph, const StateDict& dict, const Source& source) {
+Conversion convert(const Graph& graph, const StateDict& given, const Source& source) {
+  const StateDict dict = source.prepare != nullptr ? source.prepare(given) : given;
   const Source actual = resolve(source, dict);
   Matcher matcher{actual, layers_of(graph), modules_of(dict), {}, {}};
   matcher.done.resize(matcher.layers.size(), 0);

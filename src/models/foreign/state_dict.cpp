@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "graph/tensor_file.h"
 #include "models/foreign/names.h"
+#include "models/foreign/transformers.h"
 
 namespace rarefy::models::foreign {
 namespace {
@@ -71,6 +72,9 @@ const std::vector<Source>& sources() {
        AxisOrder::xyz, nullptr},
       {"torchsparse", "torchsparse 1 or 2", KernelLayout::torchsparse, AxisOrder::xyz, nullptr},
       {"minkowski", "MinkowskiEngine 0.5", KernelLayout::minkowski, AxisOrder::xyz, nullptr},
+      {"timm", "ViT and DeiT of timm (PyTorch)", KernelLayout::dense, AxisOrder::xyz, nullptr, timm_vit},
+      {"huggingface", "BERT of Hugging Face's transformers (PyTorch)", KernelLayout::dense, AxisOrder::xyz, nullptr,
+       hugging_face_bert},
       {"pytorch", "dense convolutions of PyTorch", KernelLayout::dense, AxisOrder::xyz, nullptr},
       {"rarefy", "kernels as rarefy stores them", KernelLayout::rarefy, AxisOrder::xyz, nullptr}};
   return all;

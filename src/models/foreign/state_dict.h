@@ -30,6 +30,8 @@ struct Source {
   /// Where a parameter of the builder "minkunet" is found: modules of the project by module of ours ("down1.res2.conv1"
   /// or "down1.res2.conv1.bn"); empty where the names are the user's own.
   std::vector<std::string> (*names)(const std::string& module) = nullptr;
+  /// Brings a state dict to names and shapes of ours first; or null.
+  StateDict (*prepare)(StateDict dict) = nullptr;
 };
 /// All sources.
 const std::vector<Source>& sources();

@@ -11,10 +11,12 @@ RuntimeOp select() {
     SpaceValue& to = args.space(node.outputs[0]);
     RowIndex& kept = args.index(node.outputs[1]);
     const double threshold = node.number("threshold");
+    const std::int64_t leading = node.integer("leading");
     if (args.view(node.inputs[0]).dtype == Dtype::f32) {
-      select_rows(args.input<float>(0), threshold, kept, args.index(node.outputs[2]));
+      select_rows(args.input<float>(0), from.sample_begin, threshold, leading, kept, args.index(node.outputs[2]));
     } else {
-      select_rows(args.input<std::uint8_t>(0), threshold, kept, args.index(node.outputs[2]));
+      select_rows(args.input<std::uint8_t>(0), from.sample_begin, threshold, leading, kept,
+                  args.index(node.outputs[2]));
     }
     if (from.coords != nullptr) {
       select_coords(*from.coords, kept, to.own);

@@ -18,6 +18,8 @@ void run(const RunArgs& args) {
   const SpaceValue& points = args.space(args.graph->type(node.inputs[0]).space);
   Voxels& voxels = args.index(node.outputs[1]);
   rarefy::voxelize(args.input(0), points.sample_begin, options, *args.executor, voxels);
+  if (args.thin != nullptr && args.thin->wanted.active())
+    args.thin->left_out += thin(args.input(0), args.thin->wanted, voxels, args.thin->scratch);
   SpaceValue& space = args.space(node.outputs[0]);
   space.coords = &voxels.coords;
   space.rows = voxels.coords.rows();

@@ -10,7 +10,8 @@ TrainOp layer_norm() {
     const at::Tensor x = with_unit_columns(args.input(0));
     const at::Tensor gamma = args.parameters[0].contiguous(), beta = args.parameters[1].contiguous();
     at::Tensor y = empty_matrix(x.size(0), x.size(1));
-    rarefy::layer_norm(matrix(x), gamma.data_ptr<float>(), beta.data_ptr<float>(), epsilon, args.executor, matrix(y));
+    rarefy::layer_norm(args.variant.needs, matrix(x), gamma.data_ptr<float>(), beta.data_ptr<float>(), epsilon,
+                       args.executor, matrix(y));
     Executor* executor = &args.executor;
     return differentiable(
         y, {args.input(0), args.parameters[0], args.parameters[1]},

@@ -8,6 +8,7 @@ namespace {
 Reduction reduction_of(const std::string& text) {
   if (text == "mean") return Reduction::mean;
   if (text == "first") return Reduction::first;
+  if (text == "sum") return Reduction::sum;
   RAREFY_CHECK(text == "max", UnsupportedError, "training: there is no reduction '{}'", text);
   return Reduction::max;
 }

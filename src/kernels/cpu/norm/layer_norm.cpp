@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/attention/blocks.h"
 #include "kernels/row_norm.h"
 
 namespace rarefy {
@@ -31,16 +32,22 @@ void for_blocks(std::int64_t rows, Executor& executor, F f) {
 
 }  // namespace
 
-void layer_norm(Matrix<const float> x, const float* gamma, const float* beta, double epsilon, Executor& executor,
-                Matrix<float> y) {
-  for_blocks(x.rows, executor, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      const float* from = x.row(r);
-      float* to = y.row(r);
-      const RowMoments m = moments(from, x.cols, epsilon);
-      for (std::int64_t c = 0; c < x.cols; ++c)
-        to[c] = static_cast<float>((from[c] - m.mean) * m.inverse_deviation * gamma[c] + beta[c]);
-    }
+void layer_norm(cpu::Isa isa, Matrix<const float> x, const float* gamma, const float* beta, double epsilon,
+                Executor& executor, Matrix<float> y) {
+  const attention_cpu::AttentionKernels& kernels = attention_cpu::attention_kernels(isa);
+  constexpr std::int64_t kPartRows = 32;  // few rows are shared among threads too
+  executor.parallel_for((x.rows + kPartRows - 1) / kPartRows, [&](std::int64_t part, int) {
+    const std::int64_t first = part * kPartRows, rows = std::min(kPartRows, x.rows - first);
+    kernels.layer_norm({x.row(first), x.row_stride, y.row(first), y.row_stride, rows, x.cols, gamma, beta, epsilon});
+  });
+}
+
+void gelu(cpu::Isa isa, Matrix<const float> x, Executor& executor, Matrix<float> y) {
+  const attention_cpu::AttentionKernels& kernels = attention_cpu::attention_kernels(isa);
+  constexpr std::int64_t kPartRows = 16;
+  executor.parallel_for((x.rows + kPartRows - 1) / kPartRows, [&](std::int64_t part, int) {
+    for (std::int64_t r = part * kPartRows; r < std::min(x.rows, (part + 1) * kPartRows); ++r)
+      kernels.gelu(x.row(r), y.row(r), x.cols);
   });
 }
 

@@ -1,0 +1,54 @@
+#pragma once
+/// What transformers over tokens share: which tokens go on after the attention of a block, and the way back.
+#include <string>
+#include <vector>
+
+#include "rarefy/builder.h"
+#include "rarefy/models.h"
+
+namespace rarefy::models {
+
+/// Which tokens a network keeps.
+struct TokenPolicy {
+  enum class Scorer : std::uint8_t { first, all, random };
+  std::int64_t merge = 0;  ///< tokens that merge into others after the attention of every block. ToMe, ICLR 2023
+  double keep = 1.0;  ///< share of tokens that go on at a quarter, half and three quarters of the blocks. EViT, 2022
+  Scorer scorer = Scorer::first;  ///< whose attention says which: the class token's, all tokens'; or a random table
+  double threshold = 0.0;         ///< not 0: instead of a share, those that get more attention than this of all tokens
+  bool fuse = true;               ///< those that go become one token, weighted by their attention
+  bool proportional = true;       ///< attention counts a merged token as often as it has parts
+};
+
+/// The settings "merge", "keep", "scorer", "fuse" and "proportional" of builders that have a policy.
+std::vector<ModelSetting> token_settings();
+/// @throws UsageError for a value out of range
+TokenPolicy token_policy(const ModelDef& def, const ModelOptions& options);
+
+/// The tokens of a network under construction. The first token of each sample is a class token: it stays.
+class TokenFlow {
+ public:
+  /// @param blocks     of the network
+  /// @param positions  most tokens of a sample: rows of the random table
+  TokenFlow(Builder& builder, const TokenPolicy& policy, std::int64_t blocks, std::int64_t positions)
+      : b_(builder), policy_(policy), blocks_(blocks), positions_(positions) {}
+
+  /// Attention of one block, with the sizes of merged tokens.
+  ValueId attention(ValueId q, ValueId k, ValueId v, std::int64_t heads, const std::string& name) const;
+  /// What goes on of x, which the attention of block `block` (from 0) led to.
+  ValueId reduce(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block);
+  /// Features of merged tokens on every token that became part of them; tokens that were dropped are not brought back.
+  ValueId spread(ValueId x) const;
+
+ private:
+  ValueId merge(ValueId x, ValueId k, std::int64_t heads);
+  ValueId drop_below(ValueId x, ValueId q, ValueId k, std::int64_t heads);
+  ValueId drop(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block);
+
+  Builder& b_;
+  TokenPolicy policy_;
+  std::int64_t blocks_, positions_;
+  ValueId sizes_ = -1;           ///< [N, 1] of the tokens now, or -1: one each
+  std::vector<ValueId> merges_;  ///< indices, the first merge first
+};
+
+}  // namespace rarefy::models

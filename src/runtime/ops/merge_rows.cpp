@@ -1,0 +1,14 @@
+#include "kernels/token_merge.h"
+#include "runtime/op.h"
+
+namespace rarefy::runtime::ops {
+
+RuntimeOp merge_rows() {
+  RuntimeOp op;
+  op.run = [](const RunArgs& args) {
+    rarefy::merge_rows(args.index(args.node->inputs[2]), args.input(0), args.input(1), *args.executor, args.output(0));
+  };
+  return op;
+}
+
+}  // namespace rarefy::runtime::ops

@@ -1,0 +1,29 @@
+#include "runtime/attention_step.h"
+#include "runtime/site_step.h"
+#include "sparse/row_sets.h"
+
+namespace rarefy::runtime::ops {
+
+RuntimeOp select_top() {
+  RuntimeOp op;
+  op.kind = "maps";
+  op.run = [](const RunArgs& args) {
+    const Node& node = *args.node;
+    const SpaceValue& from = args.space(node.inputs[1]);
+    SpaceValue& to = args.space(node.outputs[0]);
+    RowIndex& kept = args.index(node.outputs[1]);
+    top_rows(args.input(0), from.sample_begin,
+             {.share = node.number("share"),
+              .count = node.integer("count"),
+              .leading = node.integer("leading"),
+              .round_up = node.text("rounding") == "up",
+              .fuse = node.integer("fuse") != 0},
+             to.sample_begin, kept, args.index(node.outputs[2]));
+    if (from.coords == nullptr || node.integer("fuse") != 0) return settle_rows(to);
+    select_coords(*from.coords, kept, to.own);
+    settle(to);
+  };
+  return op;
+}
+
+}  // namespace rarefy::runtime::ops
