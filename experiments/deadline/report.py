@@ -10,7 +10,7 @@ import sys
 
 ORDERS = ["spread", "points", "near", "crowded", "random"]
 KEEPS = ["0.8", "0.6", "0.4", "0.25"]
-DEADLINES = ["150", "120", "100", "80", "60"]
+DEADLINES = ["250", "200", "150", "120", "100", "80"]
 
 
 def read(folder, name):
