@@ -43,6 +43,13 @@ void require_space(const InferArgs& args, std::size_t i, ValueId space, std::str
       args.node.name, args.node.op, i, args.producers[i], found, what, space);
 }
 
+void require_leading(const Node& node) {
+  const std::int64_t leading = node.integer("leading");
+  RAREFY_CHECK(leading >= 0 && leading <= std::numeric_limits<std::int32_t>::max(), ShapeError,
+               "node '{}' ({}): leading is {}, expected 0 to {}", node.name, node.op, leading,
+               std::numeric_limits<std::int32_t>::max());
+}
+
 void require_weight_bits(const Node& node) {
   const std::int64_t bits = node.integer("weight_bits");
   RAREFY_CHECK(bits == 0 || (bits >= 2 && bits <= 8), ShapeError,

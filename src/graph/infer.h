@@ -20,6 +20,8 @@ void require_space(const InferArgs& args, std::size_t i, ValueId space, std::str
 /// A space that `samples` made. @throws ShapeError.
 const ValueType& require_samples(const InferArgs& args, std::size_t i);
 
+/// The attribute leading: how many rows at the beginning of a sample stay in any case. @throws ShapeError.
+void require_leading(const Node& node);
 /// The attribute weight_bits: 0 or 2 to 8. @throws ShapeError.
 void require_weight_bits(const Node& node);
 

@@ -184,6 +184,15 @@ TEST(TokenModels, name_what_is_wrong) {
   test::expect_error<UsageError>([&] { encode({1, 0, 2, 0}, {0, 1}); }, {"tokens", "sample_begin"});
   test::expect_error<UsageError>([&] { encode({1, 0, 2, 0}, {0, 3, 2}); }, {"descends from 3 to 2"});
   encode({1, 0, 2, 0}, {0, 1, 2});  // and the session goes on
+  const Graph images = vit_of({{"image", 32}, {"depth", 1}}, 2);
+  Session vit(Model(images, initial_weights(images, 1)));
+  std::vector<float> pixels(3 * 32 * 32);
+  const auto classify = [&](std::int64_t rows, std::vector<std::int64_t> begin) {
+    (void)vit.run({{"image", RowsView{{pixels.data(), Dtype::f32, Device::cpu, rows, 3, 3}, begin}}});
+  };
+  test::expect_error<InputError>([&] { classify(1000, {}); }, {"patches", "1000 pixels", "32 lines of 32: 1024"});
+  test::expect_error<InputError>([&] { classify(1024, {0, 500, 1024}); }, {"image 0 has 500 pixels"});
+  classify(1024, {});
 }
 
 }  // namespace

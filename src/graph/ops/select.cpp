@@ -24,8 +24,7 @@ OpDef select() {
                  name(scores.dtype));
     const ValueType& rows = require_kind(args, 1, ValueKind::space);
     require_space(args, 0, rows.space, args.producers[1]);
-    RAREFY_CHECK(node.integer("leading") >= 0, ShapeError, "node '{}' (select): leading is {}, expected at least 0",
-                 node.name, node.integer("leading"));
+    require_leading(node);
     ValueType kept = rows;
     kept.space = args.output_ids[0];
     kept.target = -1;

@@ -25,9 +25,9 @@ OpDef select_top() {
     const double share = node.number("share");
     RAREFY_CHECK(share >= 0.0 && share <= 1.0, ShapeError, "node '{}' (select_top): share is {}, expected 0 to 1",
                  node.name, share);
-    RAREFY_CHECK(node.integer("count") >= 0 && node.integer("leading") >= 0, ShapeError,
-                 "node '{}' (select_top): count is {} and leading {}, expected at least 0", node.name,
-                 node.integer("count"), node.integer("leading"));
+    RAREFY_CHECK(node.integer("count") >= 0, ShapeError, "node '{}' (select_top): count is {}, expected at least 0",
+                 node.name, node.integer("count"));
+    require_leading(node);
     const std::string& rounding = node.text("rounding");
     RAREFY_CHECK(rounding == "up" || rounding == "down", ShapeError,
                  "node '{}' (select_top): rounding is '{}', known are 'up' and 'down'", node.name, rounding);
