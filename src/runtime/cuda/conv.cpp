@@ -1,8 +1,8 @@
 // Convolutions and linear layers on the GPU.
 #include "kernels/cuda/conv.h"
 
-#include "runtime/conv_step.h"
 #include "runtime/cuda/ops.h"
+#include "runtime/shared/conv_step.h"
 
 namespace rarefy::runtime::cuda {
 namespace {

@@ -4,7 +4,7 @@
 #include "graph/box.h"
 #include "graph/infer.h"
 #include "runtime/cuda/ops.h"
-#include "runtime/positions.h"
+#include "runtime/shared/positions.h"
 
 namespace rarefy::runtime::cuda {
 namespace {

@@ -1,4 +1,4 @@
-#include "runtime/samples.h"
+#include "runtime/shared/samples.h"
 #include "sparse/row_sets.h"
 
 namespace rarefy::runtime::ops {

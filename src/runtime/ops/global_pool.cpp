@@ -1,5 +1,5 @@
 #include "graph/pooling.h"
-#include "runtime/samples.h"
+#include "runtime/shared/samples.h"
 
 namespace rarefy::runtime::ops {
 namespace {

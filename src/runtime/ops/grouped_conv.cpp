@@ -1,5 +1,5 @@
 #include "kernels/grouped.h"
-#include "runtime/conv_step.h"
+#include "runtime/shared/conv_step.h"
 
 namespace rarefy::runtime::ops {
 namespace {

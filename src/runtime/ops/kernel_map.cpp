@@ -1,5 +1,5 @@
 #include "graph/infer.h"
-#include "runtime/map_step.h"
+#include "runtime/shared/map_step.h"
 
 namespace rarefy::runtime::ops {
 

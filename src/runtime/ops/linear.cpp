@@ -1,4 +1,4 @@
-#include "runtime/conv_step.h"
+#include "runtime/shared/conv_step.h"
 
 namespace rarefy::runtime::ops {
 

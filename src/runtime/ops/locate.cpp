@@ -1,4 +1,4 @@
-#include "runtime/positions.h"
+#include "runtime/shared/positions.h"
 
 namespace rarefy::runtime::ops {
 

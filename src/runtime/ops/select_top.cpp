@@ -1,5 +1,5 @@
 #include "runtime/attention_step.h"
-#include "runtime/site_step.h"
+#include "runtime/shared/site_step.h"
 #include "sparse/row_sets.h"
 
 namespace rarefy::runtime::ops {

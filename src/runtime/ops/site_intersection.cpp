@@ -1,4 +1,4 @@
-#include "runtime/site_step.h"
+#include "runtime/shared/site_step.h"
 
 namespace rarefy::runtime::ops {
 

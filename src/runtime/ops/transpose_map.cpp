@@ -1,4 +1,4 @@
-#include "runtime/map_step.h"
+#include "runtime/shared/map_step.h"
 
 namespace rarefy::runtime::ops {
 

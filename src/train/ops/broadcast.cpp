@@ -1,5 +1,5 @@
 #include "kernels/pool.h"
-#include "runtime/samples.h"
+#include "runtime/shared/samples.h"
 #include "train/op.h"
 #include "train/ops_common.h"
 

@@ -1,4 +1,4 @@
-#include "runtime/conv_step.h"
+#include "runtime/shared/conv_step.h"
 
 #include <cmath>
 
@@ -97,7 +97,8 @@ std::any prepare_conv(const PrepareArgs& args) {
                       state->half_weights);
     return state;
   }
-  pack_weights(args.variant, fold_batch_norm(args).values.data(), volume, cin, cout, WeightOrder::forward, state->weights);
+  pack_weights(args.variant, fold_batch_norm(args).values.data(), volume, cin, cout, WeightOrder::forward,
+               state->weights);
   state->dataflow = args.dataflow_of(args.node);
   return state;
 }
