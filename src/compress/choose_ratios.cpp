@@ -54,8 +54,6 @@ class Search {
     measure_table();
     RatiosChoice choice;
     choice.ms_dense = dense_ms_;
-    while (promised() > options_.budget_ms && step()) {
-    }
     for (;;) {
       choice.ratios = ratios();
       choice.model = dropped(choice.ratios);
@@ -123,7 +121,8 @@ class Search {
     return result;
   }
 
-  /// Takes the step, of one stage to any higher level, that saves most time per label changed. False: none saves any.
+  /// Takes the step, of one stage to its next level that saves time, that saves most per label changed. False: none
+  /// saves any.
   bool step() {
     std::size_t best_stage = 0, best_level = 0;
     double best = 0;
@@ -131,10 +130,13 @@ class Search {
       for (std::size_t l = level_[s] + 1; l <= options_.levels.size(); ++l) {
         const double time = saved(s, l) - saved(s, level_[s]);
         const double labels = std::max(1e-6, changed(s, l) - changed(s, level_[s]));
-        if (time <= 0 || time / labels <= best) continue;
-        best = time / labels;
-        best_stage = s;
-        best_level = l;
+        if (time <= 0) continue;
+        if (time / labels > best) {
+          best = time / labels;
+          best_stage = s;
+          best_level = l;
+        }
+        break;
       }
     }
     if (best_level == 0) return false;

@@ -3,8 +3,8 @@
 ///
 /// Every stage alone at every level of dropping is run once: a table of the time that it saves here and of the labels
 /// that it changes. From the dense model on, the step that saves most time per label changed is taken, again and again,
-/// until the table promises the budget; then the model itself is timed, and more steps follow until it keeps the
-/// budget. A stage at which dropping saves nothing stays dense. Source of the idea: SparseViT's search under measured
+/// and after each the model itself is timed, until it keeps the budget: what the table promises only orders the steps.
+/// A stage at which dropping saves nothing stays dense. Source of the idea: SparseViT's search under measured
 /// latency (CVPR 2023, section 3.4); greedy here, because stages are few and the table is exact about each alone.
 #include <map>
 #include <string>
@@ -17,12 +17,13 @@
 namespace rarefy::compress {
 
 struct ChooseRatiosOptions {
-  double budget_ms = 0;                                 ///< of a whole run, voxels and maps included
-  std::vector<double> levels = {0.25, 0.5, 0.75, 0.9};  ///< ratios that a stage may have beside 0, ascending
-  DropVoxelsOptions drop = {};                          ///< scores and sharing; ratios are not looked at
-  TimeNetworks time;                                    ///< time_in_turns(), or known times
-  Executor* executor = nullptr;                         ///< of the runs that count labels
-  Progress progress = {};                               ///< after every model of the table; may throw to stop
+  double budget_ms = 0;  ///< of a whole run, voxels and maps included
+  std::vector<double> levels = {0.1, 0.2, 0.3, 0.4, 0.5,
+                                0.6, 0.7, 0.8, 0.9};  ///< ratios that a stage may have beside 0, ascending
+  DropVoxelsOptions drop = {};                        ///< scores and sharing; ratios are not looked at
+  TimeNetworks time;                                  ///< time_in_turns(), or known times
+  Executor* executor = nullptr;                       ///< of the runs that count labels
+  Progress progress = {};                             ///< after every model of the table; may throw to stop
 };
 
 /// One cell of the table.
