@@ -199,7 +199,7 @@ void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sa
 
 void set_rounding(std::string_view name, VoxelizeOptions& options) {
   RAREFY_CHECK(name == "floor" || name == "round_minus_min" || name == "floor_from_crop", UsageError,
-               "rounding is '{}', known are 'floor', 'round_minus_min' and 'floor_from_crop'", name);
+               "rounding must be 'floor', 'round_minus_min' or 'floor_from_crop', found '{}'", name);
   options.rounding = name == "round_minus_min" ? Rounding::round_minus_min : Rounding::floor;
   options.origin = VoxelizeOptions::filled(0.0f);
   if (name != "floor_from_crop") return;
