@@ -100,7 +100,7 @@ def test_down_and_back_up(rng, dtype):
         spconv.SubMConv3d(4, 16, 3, bias=False, indice_key="a"), torch.nn.BatchNorm1d(16), torch.nn.ReLU(),
         spconv.SparseConv3d(16, 32, 2, 2, indice_key="down"), spconv.SubMConv3d(32, 32, 3, indice_key="b"),
         spconv.SparseInverseConv3d(32, 8, 2, indice_key="down"), spconv.SubMConv3d(8, 8, 3, indice_key="a"))
-    agree(on_both(rng, net, cells_of(rng, 3, shape), shape, 4, dtype), 3 * TOLERANCE[dtype])
+    agree(on_both(rng, net, cells_of(rng, 3, shape), shape, 4, dtype), 5 * TOLERANCE[dtype])  # through seven layers
 
 
 @pytest.mark.parametrize("layer", [spnn.Conv3d(6, 9), spnn.Conv3d(6, 9, 2, 2, bias=True), spnn.Conv3d(6, 9, (3, 1, 5), dilation=2),

@@ -197,6 +197,14 @@ void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sa
                layout.dims);
 }
 
+Reduction reduction_named(std::string_view name) {
+  if (name == "first") return Reduction::first;
+  if (name == "mean") return Reduction::mean;
+  if (name == "max") return Reduction::max;
+  RAREFY_CHECK(name == "sum", UsageError, "reduction is '{}', known are 'first', 'mean', 'max' and 'sum'", name);
+  return Reduction::sum;
+}
+
 void set_rounding(std::string_view name, VoxelizeOptions& options) {
   RAREFY_CHECK(name == "floor" || name == "round_minus_min" || name == "floor_from_crop", UsageError,
                "rounding must be 'floor', 'round_minus_min' or 'floor_from_crop', found '{}'", name);

@@ -68,6 +68,8 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
               Executor& executor, Voxels& out);
 
 enum class Reduction : std::uint8_t { first, mean, max, sum };
+/// "first", "mean", "max", "sum". @throws UsageError listing them
+Reduction reduction_named(std::string_view name);
 
 /// The checks of voxelize alone; the points themselves are not read (they may lie on another device).
 void check_voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_begin,

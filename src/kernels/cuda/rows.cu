@@ -121,7 +121,7 @@ void reduce(const std::int32_t* begin, const std::int32_t* order, Reduction redu
     if (reduction == Reduction::first) return y.set(r, c, result);
     for (std::int32_t p = first + 1; p < last; ++p) {
       const float v = x(order[p], c);
-      if (reduction == Reduction::mean)
+      if (reduction == Reduction::mean || reduction == Reduction::sum)
         result += v;
       else
         result = v > result || v != v ? v : result;

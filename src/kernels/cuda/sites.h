@@ -54,7 +54,7 @@ void voxelize(Matrix<const float> points, std::span<const std::int64_t> sample_b
               Stream stream, PointVoxels& out);
 
 /// As rarefy::reduce_to_voxels, the same bits: x [P, C] and y [V, C] float32 on the device. Grid sized by the capacity
-/// of the sites; rows beyond the count are not touched.
+/// of the sites; rows beyond the count are not touched. Not for sums.
 void reduce_to_voxels(const PointVoxels& voxels, Matrix<const float> x, Reduction reduction, Stream stream,
                       Matrix<float> y);
 

@@ -11,8 +11,7 @@ namespace rarefy::runtime::cuda {
 namespace {
 
 void run_reduce(const DeviceArgs& args) {
-  const std::string& text = args.node.text("reduction");
-  const Reduction reduction = text == "mean" ? Reduction::mean : text == "first" ? Reduction::first : Reduction::max;
+  const Reduction reduction = reduction_named(args.node.text("reduction"));
   const DeviceIndex& index = args.index(args.node.inputs[1]);
   const Matrix2d& y = args.output();
   const Matrix2d x = y.type == args.input(0).type ? args.input(0) : args.real_input(0);

@@ -6,11 +6,7 @@ RuntimeOp reduce() {
   RuntimeOp op;
   op.kind = "voxelize";
   op.run = [](const RunArgs& args) {
-    const std::string& text = args.node->text("reduction");
-    const Reduction reduction = text == "mean"    ? Reduction::mean
-                                : text == "first" ? Reduction::first
-                                : text == "max"   ? Reduction::max
-                                                  : Reduction::sum;
+    const Reduction reduction = reduction_named(args.node->text("reduction"));
     reduce_to_voxels(args.index(args.node->inputs[1]), args.input(0), reduction, *args.executor, args.output(0));
   };
   return op;

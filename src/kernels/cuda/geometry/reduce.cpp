@@ -11,6 +11,7 @@ void reduce_to_voxels(const PointVoxels& voxels, Matrix<const float> x, Reductio
   const std::int64_t most = geometry::most_rows(voxels.sites);
   RAREFY_CHECK(y.rows >= most && y.cols == x.cols, ShapeError,
                "features of the voxels must be [{} or more, {}], got [{}, {}]", most, x.cols, y.rows, y.cols);
+  RAREFY_CHECK(reduction != Reduction::sum, UnsupportedError, "sums of points are reduce_rows' (rows.h), not voxels'");
   const geometry::ReduceJob job{voxels.sites.count.as<std::int32_t>(),
                                 voxels.point_begin.as<std::int32_t>(),
                                 voxels.point_order.as<std::int32_t>(),
