@@ -342,8 +342,7 @@ void declare_options(CLI::App& command, Options& o) {
   command.add_option("--frames", o.frames, "End after so many arrivals")->check(CLI::PositiveNumber);
   command.add_option("--model", o.model, "Model file (default: $RAREFY_MODEL, else the shipped street.safetensors)");
   std::string builders;
-  for (const models::ModelDef& def : models::labelling())
-    builders += (builders.empty() ? "" : ", ") + def.name;
+  for (const models::ModelDef& def : models::labelling()) builders += (builders.empty() ? "" : ", ") + def.name;
   command.add_option("--builder", o.builder, "A published network with random weights instead: " + builders);
   command.add_option("--width", o.width, "Builder: factor on all channel counts")->check(CLI::PositiveNumber);
   command.add_option("--voxel", o.voxel, "Builder: voxel edge in metres")->check(CLI::PositiveNumber);

@@ -107,7 +107,7 @@ std::int64_t weight_bytes(const Model& model) {
 }
 
 double expected_memory_mb(const Model& model, const Plan& plan, const Sizes& sizes, std::int64_t points) {
-  constexpr double kProgram = 7.5e6;  // 7 without and 8 with the GPU kernels
+  constexpr double kProgram = 7.5e6;        // 7 without and 8 with the GPU kernels
   constexpr std::int64_t kPointBytes = 16;  // x, y, z, intensity
   return 1e-6 *
          (kProgram + static_cast<double>(2 * weight_bytes(model) + kPointBytes * points + plan.expected_memory(sizes)));

@@ -27,8 +27,7 @@ double copy_bandwidth(cuda::Stream stream) {
   cuda::DeviceBuffer from, to;
   from.reserve(kBytes);
   to.reserve(kBytes);
-  const double ms =
-      device_ms([&] { cuda::copy_on_device(to.data(), from.data(), kBytes, stream); }, 10, stream);
+  const double ms = device_ms([&] { cuda::copy_on_device(to.data(), from.data(), kBytes, stream); }, 10, stream);
   return 2.0 * kBytes / ms * 1e-6;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-/// Normalisations whose statistics belong to a row, or to the rows of one sample, the size of rows, and the activation of
-/// transformers. Sums are in double unless a function says otherwise, over fixed blocks of rows in a fixed order: the same
-/// bits for any number of threads.
+/// Normalisations whose statistics belong to a row, or to the rows of one sample, the size of rows, and the activation
+/// of transformers. Sums are in double unless a function says otherwise, over fixed blocks of rows in a fixed order:
+/// the same bits for any number of threads.
 #include <cstdint>
 #include <span>
 

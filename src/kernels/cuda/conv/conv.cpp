@@ -13,7 +13,7 @@
 namespace rarefy::cuda {
 namespace {
 
-using namespace conv_gpu;
+using namespace conv_gpu;  // NOLINT(google-build-using-namespace): its own part
 
 static_assert(static_cast<int>(Activation::none) == kNoActivation && static_cast<int>(Activation::relu) == kRelu &&
               static_cast<int>(Activation::leaky_relu) == kLeakyRelu);
