@@ -20,6 +20,7 @@
 #include "rarefy/error.h"
 #include "rarefy/graph.h"
 #include "rarefy/models.h"
+#include "rarefy/session.h"
 
 namespace rarefy::cli::commands {
 namespace {
@@ -112,6 +113,11 @@ nlohmann::ordered_json gather() {
       {"avx512", cpu::features().avx512},
       {"avx512_vnni", cpu::features().avx512_vnni},
       {"avx512_fp16", cpu::features().avx512_fp16}};
+  json["gpus"] = nlohmann::ordered_json::array();
+  for (const GpuInfo& gpu : gpus())
+    json["gpus"].push_back({{"name", gpu.name},
+                            {"capability", gpu.capability},
+                            {"memory_mb", static_cast<double>(gpu.memory_bytes) / 1e6}});
   json["isa"] = cpu::name(isa);
   nlohmann::ordered_json int8 = nlohmann::ordered_json::array();
   for (const Int8Variant& v : int8_variants())
@@ -140,6 +146,9 @@ nlohmann::ordered_json gather() {
 void print_text(const nlohmann::ordered_json& j) {
   const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
   print("rarefy {} (commit {})\n", text(j["version"]), text(j["commit"]));
+  for (const auto& gpu : j["gpus"])
+    print("gpu       {}, compute capability {}, {:.0f} GB\n", text(gpu["name"]), text(gpu["capability"]),
+          gpu["memory_mb"].get<double>() / 1000);
   print("cpu       {}, {} cores, {:.0f} GB\n", text(j["cpu"]["name"]), j["cpu"]["cores"].get<int>(),
         j["cpu"]["memory_mb"].get<double>() / 1000);
   print("peak      {:.0f} GFLOP/s per core, fp32 multiply-adds with {}, measured now\n",
