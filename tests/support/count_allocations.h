@@ -22,6 +22,15 @@ inline void* counted(std::size_t bytes) {
 #define RAREFY_NOT_INLINED __attribute__((noinline))
 RAREFY_NOT_INLINED void* operator new(std::size_t bytes) { return rarefy::test::counted(bytes); }
 RAREFY_NOT_INLINED void* operator new[](std::size_t bytes) { return rarefy::test::counted(bytes); }
+// What std::stable_sort asks for its buffer; the address sanitizer brings its own unless these are here.
+RAREFY_NOT_INLINED void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  rarefy::test::allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
+RAREFY_NOT_INLINED void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+  rarefy::test::allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
 RAREFY_NOT_INLINED void operator delete(void* memory) noexcept { std::free(memory); }
 RAREFY_NOT_INLINED void operator delete[](void* memory) noexcept { std::free(memory); }
 RAREFY_NOT_INLINED void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
