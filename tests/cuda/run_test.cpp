@@ -14,6 +14,7 @@
 #include "support/examples.h"
 #include "support/expect_error.h"
 #include "support/random_cases.h"
+#include "support/random_points.h"
 
 namespace rarefy {
 namespace {
@@ -35,15 +36,7 @@ struct Tolerance {
 constexpr Tolerance kTolerances[] = {
     {Precision::fp32, 1e-4}, {Precision::tf32, 5e-3}, {Precision::fp16, 1e-2}, {Precision::bf16, 6e-2}};
 
-std::vector<float> surface_points(std::int64_t count, Rng rng) {
-  std::vector<float> points;
-  for (std::int64_t p = 0; p < count; ++p) {
-    const double x = rng.uniform(-3, 3), y = rng.uniform(-3, 3);
-    const double z = rng.chance(0.7) ? 0.1 * std::sin(x) : rng.uniform(0, 1.5);
-    for (const double v : {x, y, z, rng.uniform()}) points.push_back(static_cast<float>(v));
-  }
-  return points;
-}
+using test::surface_points;
 
 Model make_model(const std::string& builder = "minkunet_small", double width = 0.25) {
   const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);

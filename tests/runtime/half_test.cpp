@@ -11,6 +11,7 @@
 #include "rarefy/session.h"
 #include "support/examples.h"
 #include "support/random_cases.h"
+#include "support/random_points.h"
 
 namespace rarefy {
 namespace {
@@ -18,15 +19,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-std::vector<float> surface_points(std::int64_t count, Rng rng) {
-  std::vector<float> points;
-  for (std::int64_t p = 0; p < count; ++p) {
-    const double x = rng.uniform(-3, 3), y = rng.uniform(-3, 3);
-    const double z = rng.chance(0.7) ? 0.1 * std::sin(x) : rng.uniform(0, 1.5);
-    for (const double v : {x, y, z, rng.uniform()}) points.push_back(static_cast<float>(v));
-  }
-  return points;
-}
+using test::surface_points;
 
 PointView view_of(const std::vector<float>& points) {
   return {points.data(), static_cast<std::int64_t>(points.size()) / 4, 16, {0, 4, 8, 12}};

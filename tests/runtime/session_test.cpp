@@ -15,20 +15,12 @@
 #include "support/examples.h"
 #include "support/expect_error.h"
 #include "support/random_cases.h"
+#include "support/random_points.h"
 
 namespace rarefy {
 namespace {
 
-/// Points along a few noisy surfaces: neighbours occur as they do in a scan.
-std::vector<float> surface_points(std::int64_t count, Rng rng) {
-  std::vector<float> points;
-  for (std::int64_t p = 0; p < count; ++p) {
-    const double x = rng.uniform(-3, 3), y = rng.uniform(-3, 3);
-    const double z = rng.chance(0.7) ? 0.1 * std::sin(x) : rng.uniform(0, 1.5);
-    for (const double v : {x, y, z, rng.uniform()}) points.push_back(static_cast<float>(v));
-  }
-  return points;
-}
+using test::surface_points;
 
 Model make_model(const std::string& builder = "minkunet_small", double width = 0.25) {
   Pipeline pipeline = models::semantic_kitti_pipeline(0.1);

@@ -1,5 +1,6 @@
 #include "support/random_points.h"
 
+#include <cmath>
 #include <limits>
 
 namespace rarefy::test {
@@ -38,6 +39,16 @@ PointCase random_point_case(Rng& rng) {
     }
   }
   return c;
+}
+
+std::vector<float> surface_points(std::int64_t count, Rng rng) {
+  std::vector<float> points;
+  for (std::int64_t p = 0; p < count; ++p) {
+    const double x = rng.uniform(-3, 3), y = rng.uniform(-3, 3);
+    const double z = rng.chance(0.7) ? 0.1 * std::sin(x) : rng.uniform(0, 1.5);
+    for (const double v : {x, y, z, rng.uniform()}) points.push_back(static_cast<float>(v));
+  }
+  return points;
 }
 
 }  // namespace rarefy::test

@@ -22,4 +22,7 @@ struct PointCase {
 /// empty.
 PointCase random_point_case(Rng& rng);
 
+/// x, y, z, intensity of points along a few noisy surfaces: neighbours occur as they do in a scan.
+std::vector<float> surface_points(std::int64_t count, Rng rng);
+
 }  // namespace rarefy::test

@@ -1,5 +1,5 @@
 #include "graph/example.h"
-#include "graph/infer.h"
+#include "graph/selection.h"
 
 namespace rarefy::ops {
 
@@ -15,26 +15,12 @@ OpDef select() {
                    {"leading", std::int64_t{0}, "rows at the beginning of each sample that stay in any case"}};
   op.infer = [](const InferArgs& args) -> Inferred {
     const Node& node = args.node;
-    const ValueType& scores = require_kind(args, 0, ValueKind::features);
-    RAREFY_CHECK(scores.channels == 1, ShapeError,
-                 "node '{}' (select): {} has {} channels, rows are selected by one score each", node.name,
-                 args.producers[0], scores.channels);
+    const ValueType &rows = require_scores(args), &scores = args.inputs[0];
     RAREFY_CHECK(scores.dtype == Dtype::f32 || scores.dtype == Dtype::u8, ShapeError,
                  "node '{}' (select): {} is {}, served are f32 and u8", node.name, args.producers[0],
                  name(scores.dtype));
-    const ValueType& rows = require_kind(args, 1, ValueKind::space);
-    require_space(args, 0, rows.space, args.producers[1]);
     require_leading(node);
-    ValueType kept = rows;
-    kept.space = args.output_ids[0];
-    kept.target = -1;
-    ValueType row_of_kept;
-    row_of_kept.kind = ValueKind::index;
-    row_of_kept.space = kept.space;
-    row_of_kept.target = scores.space;
-    ValueType kept_of_row = row_of_kept;
-    std::swap(kept_of_row.space, kept_of_row.target);
-    return {{kept, row_of_kept, kept_of_row}, {}};
+    return {selection_types(args, rows), {}};
   };
   op.examples = [](std::uint64_t seed) {
     auto examples = sparse_examples(seed, [](Builder& b, ValueId x, Rng& rng) {

@@ -1,34 +1,9 @@
 #include <utility>
 
 #include "graph/example.h"
-#include "graph/infer.h"
+#include "graph/selection.h"
 
 namespace rarefy::ops {
-namespace {
-
-/// The outputs "kept: space", "row_of_kept: index" and "kept_of_row: index" of a selection with the inputs "scores:
-/// features" and "rows: space". @throws ShapeError unless there is one score per row.
-std::vector<ValueType> selection_types(const InferArgs& args) {
-  const ValueType& scores = require_kind(args, 0, ValueKind::features);
-  RAREFY_CHECK(scores.channels == 1, ShapeError,
-               "node '{}' ({}): {} has {} channels, rows are selected by one score each", args.node.name, args.node.op,
-               args.producers[0], scores.channels);
-  const ValueType& rows = require_kind(args, 1, ValueKind::space);
-  require_space(args, 0, rows.space, args.producers[1]);
-  ValueType kept = rows;
-  kept.space = args.output_ids[0];
-  kept.target = -1;
-  ValueType row_of_kept;
-  row_of_kept.kind = ValueKind::index;
-  row_of_kept.space = kept.space;
-  row_of_kept.target = scores.space;
-  ValueType kept_of_row = row_of_kept;
-  std::swap(kept_of_row.space, kept_of_row.target);
-  return {kept, row_of_kept, kept_of_row};
-}
-
-}  // namespace
-
 OpDef select_best() {
   OpDef op;
   op.name = "select_best";
@@ -49,7 +24,7 @@ OpDef select_best() {
     RAREFY_CHECK(node.numbers("above").size() <= 1, ShapeError,
                  "node '{}' (select_best): 'above' has {} numbers, expected one or none", node.name,
                  node.numbers("above").size());
-    return {selection_types(args), {}};
+    return {selection_types(args, require_scores(args)), {}};
   };
   op.examples = [](std::uint64_t seed) {
     const auto select = [](Builder& b, ValueId scores, Rng& rng) {

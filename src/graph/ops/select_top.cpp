@@ -1,4 +1,5 @@
 #include "graph/example.h"
+#include "graph/selection.h"
 #include "graph/tokens.h"
 
 namespace rarefy::ops {
@@ -31,11 +32,7 @@ OpDef select_top() {
     const std::string& rounding = node.text("rounding");
     RAREFY_CHECK(rounding == "up" || rounding == "down", ShapeError,
                  "node '{}' (select_top): rounding is '{}', known are 'up' and 'down'", node.name, rounding);
-    ValueType kept = rows;
-    if (node.integer("fuse") != 0) kept = token_space(args.output_ids[0]);
-    kept.space = args.output_ids[0];
-    kept.target = -1;
-    return {{kept, index_type(kept.space, rows.space), index_type(rows.space, kept.space)}, {}};
+    return {selection_types(args, node.integer("fuse") != 0 ? token_space(args.output_ids[0]) : rows), {}};
   };
   op.examples = [](std::uint64_t seed) {
     const auto make = [](Builder& b, ValueId x, Rng& rng) {

@@ -30,10 +30,6 @@ Arithmetic arithmetic_of(Precision precision) {
   }
 }
 
-Type real_type(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::f16 ? Type::f16 : arithmetic == Arithmetic::bf16 ? Type::bf16 : Type::f32;
-}
-
 const Node& node_of(const Plan::Impl& plan, const Step& step) { return plan.model.graph().nodes()[at(step.node)]; }
 
 /// Features of voxels straight from points keep 32 bits: they are coordinates, which 16 would round.

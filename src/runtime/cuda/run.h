@@ -71,6 +71,11 @@ struct DeviceScratch {
   PendingMaps maps;
 };
 
+/// What features are stored as.
+constexpr Type real_type(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::f16 ? Type::f16 : arithmetic == Arithmetic::bf16 ? Type::bf16 : Type::f32;
+}
+
 /// What a step sees.
 class DeviceArgs {
  public:
@@ -84,9 +89,7 @@ class DeviceArgs {
   Stream stream;
   std::string_view* dataflow;  ///< of a convolution, for the profile
 
-  Type type() const {
-    return arithmetic == Arithmetic::f16 ? Type::f16 : arithmetic == Arithmetic::bf16 ? Type::bf16 : Type::f32;
-  }
+  Type type() const { return real_type(arithmetic); }
   const Matrix2d& features(ValueId v) const { return values.features[static_cast<std::size_t>(v)]; }
   const Matrix2d& input(std::size_t i) const { return features(node.inputs[i]); }
   const Matrix2d& output(std::size_t i = 0) const { return features(node.outputs[i]); }

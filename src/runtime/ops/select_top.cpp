@@ -19,9 +19,8 @@ RuntimeOp select_top() {
               .round_up = node.text("rounding") == "up",
               .fuse = node.integer("fuse") != 0},
              to.sample_begin, kept, args.index(node.outputs[2]));
-    if (from.coords == nullptr || node.integer("fuse") != 0) return settle_rows(to);
-    select_coords(*from.coords, kept, to.own);
-    settle(to);
+    if (node.integer("fuse") != 0) return settle_rows(to);
+    settle_kept(from, kept, to);
   };
   return op;
 }

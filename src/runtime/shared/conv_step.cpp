@@ -46,19 +46,24 @@ Affine affine_of(const PrepareArgs& args, std::int64_t channels) {
   return affine;
 }
 
+std::vector<float> fold(const PrepareArgs& args, const Tensor& weight, const Affine& affine) {
+  std::vector<float> values(weight.as<float>().begin(), weight.as<float>().end());
+  const auto bits = args.node.attributes.find("weight_bits");
+  if (bits != args.node.attributes.end() && std::get<std::int64_t>(bits->second) != 0)
+    round_weights(weight.as<float>().data(), weight.size() / weight.shape().back(), weight.shape().back(),
+                  static_cast<int>(std::get<std::int64_t>(bits->second)), values.data());
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(values[i] * affine.factor[i % affine.factor.size()]);
+  return values;
+}
+
 }  // namespace
 
 FoldedWeights fold_batch_norm(const PrepareArgs& args) {
   const Tensor weight = args.weights.resolve(args.node.parameters[0]);
   Affine affine = affine_of(args, weight.shape().back());
-  FoldedWeights folded{{weight.as<float>().begin(), weight.as<float>().end()}, std::move(affine.bias)};
-  const auto bits = args.node.attributes.find("weight_bits");
-  if (bits != args.node.attributes.end() && std::get<std::int64_t>(bits->second) != 0)
-    round_weights(weight.as<float>().data(), weight.size() / weight.shape().back(), weight.shape().back(),
-                  static_cast<int>(std::get<std::int64_t>(bits->second)), folded.values.data());
-  for (std::size_t i = 0; i < folded.values.size(); ++i)
-    folded.values[i] = static_cast<float>(folded.values[i] * affine.factor[i % affine.factor.size()]);
-  return folded;
+  std::vector<float> values = fold(args, weight, affine);
+  return {std::move(values), std::move(affine.bias)};
 }
 
 ConvEpilogue epilogue_of(const RunArgs& args, const std::vector<float>& bias) {
@@ -97,7 +102,7 @@ std::any prepare_conv(const PrepareArgs& args) {
                       state->half_weights);
     return state;
   }
-  pack_weights(args.variant, fold_batch_norm(args).values.data(), volume, cin, cout, WeightOrder::forward,
+  pack_weights(args.variant, fold(args, weight, affine).data(), volume, cin, cout, WeightOrder::forward,
                state->weights);
   state->dataflow = args.dataflow_of(args.node);
   return state;
