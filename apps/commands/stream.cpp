@@ -246,12 +246,9 @@ class Player {
     for (std::size_t p = 0; p < kParts.size(); ++p) parts[std::string(kParts[p])] = quantiles(f.part(p));
     const auto memory = f.memory();
     const double done = static_cast<double>(std::max<std::int64_t>(1, f.done()));
-    Json json = {{"version", build_info().version},
-                 {"model", model_name()},
-                 {"machine", machine_json(o_.plan)},
-                 {"cpu", cpu::model_name()},
-                 {"isa", cpu::name(cpu::allowed_isa())},
-                 {"threads", threads},
+    Json json = {{"version", build_info().version}, {"model", model_name()}};
+    json.update(machine_json(o_.plan));
+    json.update({{"threads", threads},
                  {"busy", busy_},
                  {"rate", o_.rate},
                  {"drop", name_of(o_.drop)},
@@ -274,7 +271,7 @@ class Player {
                    {"second_half", memory.after},
                    {"end", resident_memory_mb()},
                    {"peak", peak_memory_mb()},
-                   {"expected_for_frames", 1e-6 * static_cast<double>(need_.all())}}}};
+                   {"expected_for_frames", 1e-6 * static_cast<double>(need_.all())}}}});
     json["thinning"] = hold_ms() > 0 ? Json{{"order", rarefy::cli::name_of(o_.order)},
                                             {"frames", f.thinned()},
                                             {"voxels_left_out", static_cast<double>(f.voxels_left_out()) / done},
