@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
-#include "base/cpu.h"
 #include "base/file.h"
 #include "common/build_info.h"
 #include "common/command.h"
