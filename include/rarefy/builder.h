@@ -183,6 +183,8 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Features of a dense image at the sites of `space`: the inverse of to_dense with the same options.
   ValueId from_dense(ValueId image, ValueId space, const DenseOptions& options);
 
+  /// Features of pixels, line by line, as those of the sites of a grid with axes line and column: x for convolutions.
+  ValueId image_sites(ValueId x, std::int64_t height, std::int64_t width);
   /// One row per patch of the image, the pixels of which are the rows of x: [patches, patch * patch * channels].
   ValueId patches(ValueId x, const PatchOptions& options);
   /// Row x of a table of parameters, [count, channels], for features x of one column.

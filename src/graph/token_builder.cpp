@@ -8,6 +8,10 @@ ValueId Builder::patches(ValueId x, const PatchOptions& o) {
   return add("cut_patches", {x, add("patches", {space_of(x)}, grid)[0]}, grid)[0];
 }
 
+ValueId Builder::image_sites(ValueId x, std::int64_t height, std::int64_t width) {
+  return gather(x, add("image_sites", {space_of(x)}, {{"height", height}, {"width", width}})[1]);
+}
+
 ValueId Builder::embedding(ValueId x, std::int64_t count, std::int64_t channels, std::string name) {
   return add("embedding", {x}, {{"count", count}, {"channels", channels}}, std::move(name))[0];
 }
