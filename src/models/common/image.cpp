@@ -20,4 +20,14 @@ ImageExtent image_extent(const ModelDef& def, const ModelOptions& options) {
   return extent;
 }
 
+std::optional<ImageSize> image_size(const Graph& graph) {
+  for (const Node& node : graph.nodes()) {
+    if (node.op != "patches" && node.op != "image_sites") continue;
+    const Node& from = graph.producer(node.inputs[0]);
+    if (from.op == "input_points" && from.name == "image")
+      return ImageSize{node.integer("height"), node.integer("width")};
+  }
+  return std::nullopt;
+}
+
 }  // namespace rarefy::models
