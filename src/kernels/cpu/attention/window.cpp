@@ -61,6 +61,7 @@ void expand_bias(const WindowAttentionInput& in, const Sizes& s, float* bias) {
       float* row = bias + (h * s.most + i) * s.cols;
       for (std::int64_t j = 0; j < s.most; ++j)
         row[j] = in.table((i / w - j / w + w - 1) * steps + i % w - j % w + w - 1, h);
+      std::fill(row + s.most, row + s.cols, 0.0f);
     }
 }
 
