@@ -1,22 +1,13 @@
+#include "kernels/cpu/attention/window.h"
+
 #include <cmath>
 
 #include "base/check.h"
-#include "kernels/cpu/attention/blocks.h"
-#include "kernels/window_attention.h"
 
 namespace rarefy {
+namespace attention_cpu {
 
-using attention_cpu::AttentionKernels;
-using attention_cpu::kTileRows;
-using attention_cpu::rounded_up;
-
-namespace {
-
-constexpr float kLowest = std::numeric_limits<float>::lowest();
-/// Windows of one part of the work: the table's gradient is summed up part by part.
-constexpr std::int64_t kPartWindows = 16;
-
-void check(const WindowAttentionInput& in, std::int64_t rows, std::int64_t cols) {
+void check_windows(const WindowAttentionInput& in, std::int64_t rows, std::int64_t cols) {
   const AttentionInput& a = in.rows;
   const std::int64_t n = a.sample_begin.empty() ? 0 : a.sample_begin.back(), steps = 2 * in.grid.window - 1;
   RAREFY_CHECK(a.heads >= 1 && a.q.cols % a.heads == 0 && a.v.cols % a.heads == 0 && a.q.cols == a.k.cols, ShapeError,
@@ -36,296 +27,150 @@ void check(const WindowAttentionInput& in, std::int64_t rows, std::int64_t cols)
                  a.sample_begin[s] - a.sample_begin[s - 1], in.grid.window * in.grid.window);
 }
 
-/// Sizes that all windows share, and the memory of a worker.
-struct Sizes {
-  std::int64_t heads, d, e, most, rows, cols, padded_d, padded_e;
-
-  Sizes(const WindowAttentionInput& in, const AttentionKernels& kernels)
-      : heads(in.rows.heads),
-        d(in.rows.q.cols / heads),
-        e(in.rows.v.cols / heads),
-        most(in.grid.window * in.grid.window),
-        rows(rounded_up(most, kTileRows)),
-        cols(rounded_up(most, kernels.lanes)),
-        padded_d(rounded_up(d, kernels.lanes)),
-        padded_e(rounded_up(e, kernels.lanes)) {}
-  /// Bias of a complete window: [heads][most][cols].
-  std::int64_t bias_floats() const { return heads * most * cols; }
-};
-
-/// Bias of every pair of places of a complete window, head after head.
-void expand_bias(const WindowAttentionInput& in, const Sizes& s, float* bias) {
-  const std::int64_t w = in.grid.window, steps = 2 * w - 1;
-  for (std::int64_t h = 0; h < s.heads; ++h)
-    for (std::int64_t i = 0; i < s.most; ++i) {
-      float* row = bias + (h * s.most + i) * s.cols;
-      for (std::int64_t j = 0; j < s.most; ++j)
-        row[j] = in.table((i / w - j / w + w - 1) * steps + i % w - j % w + w - 1, h);
-      std::fill(row + s.most, row + s.cols, 0.0f);
-    }
-}
-
-/// A window's rows and where they lie in it.
-struct Window {
-  std::int64_t first = 0, rows = 0;
-  bool complete = false;
-
-  /// Place of a row in a complete window with its corner at the first row's token: only differences count.
-  static std::int64_t place(const WindowAttentionInput& in, std::int64_t first, std::int64_t row) {
-    const std::int64_t from = in.token_of_row[static_cast<std::size_t>(first)] % in.grid.tokens();
-    const std::int64_t at = in.token_of_row[static_cast<std::size_t>(row)] % in.grid.tokens();
-    return (at / in.grid.width - from / in.grid.width) * in.grid.window + at % in.grid.width - from % in.grid.width;
-  }
-  Window(const WindowAttentionInput& in, std::int64_t number)
-      : first(in.rows.sample_begin[static_cast<std::size_t>(number)]),
-        rows(in.rows.sample_begin[static_cast<std::size_t>(number) + 1] - first),
-        complete(rows == in.grid.window * in.grid.window) {}
-};
-
-/// Memory of one worker.
-struct Work {
-  float *q, *k, *v, *scores, *y, *largest, *sum, *mask;
-  std::int32_t* place;
-
-  static std::int64_t floats(const Sizes& s) {
-    return rounded_up(s.rows * (s.d + s.cols + s.padded_e + 2) + s.d * s.cols + s.most * s.padded_e + s.cols + s.most,
-                      16);
-  }
-  Work(const Sizes& s, float* memory) {
-    q = memory;
-    k = q + s.rows * s.d;
-    v = k + s.d * s.cols;
-    scores = v + s.most * s.padded_e;
-    y = scores + s.rows * s.cols;
-    largest = y + s.rows * s.padded_e;
-    sum = largest + s.rows;
-    mask = sum + s.rows;
-    place = reinterpret_cast<std::int32_t*>(mask + s.cols);
-  }
-};
-
-struct Attention {
-  const WindowAttentionInput& in;
-  const AttentionKernels& kernels;
-  Sizes s;
-  const float* bias = nullptr;
-
-  /// Places of the window's rows and the mask of its columns.
-  void enter(const Window& window, const Work& work) const {
-    const std::int64_t cols = rounded_up(window.rows, kernels.lanes);
-    std::fill_n(work.mask, window.rows, 0.0f);
-    std::fill(work.mask + window.rows, work.mask + cols, -std::numeric_limits<float>::infinity());
-    for (std::int64_t r = 0; r < window.rows && !window.complete; ++r)
-      work.place[r] = static_cast<std::int32_t>(Window::place(in, window.first, window.first + r));
-  }
-
-  /// exp(score - largest) of one head, and the sums of its rows.
-  void scores(const Window& window, std::int64_t head, const Work& work) const {
-    const std::int64_t rows = rounded_up(window.rows, kTileRows), cols = rounded_up(window.rows, kernels.lanes);
-    attention_cpu::pack_rows(in.rows.q.columns(head * s.d, s.d), window.first, window.rows,
-                             static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.d))), work.q);
-    attention_cpu::pack_transposed(in.rows.k.columns(head * s.d, s.d), window.first, window.rows, cols, cols, work.k);
-    // The bias is where the product adds up to.
-    for (std::int64_t r = 0; r < window.rows; ++r) {
-      float* to = work.scores + r * cols;
-      if (window.complete) {
-        std::copy_n(bias + (head * s.most + r) * s.cols, cols, to);
-        continue;
-      }
-      for (std::int64_t c = 0; c < window.rows; ++c) to[c] = pair_bias(head, work.place[r], work.place[c]);
-      std::fill(to + window.rows, to + cols, 0.0f);
-    }
-    std::fill(work.scores + window.rows * cols, work.scores + rows * cols, 0.0f);
-    kernels.product({work.q, s.d, work.k, cols, work.scores, cols, rows, s.d, cols, true});
-    std::fill_n(work.largest, rows, kLowest);
-    std::fill_n(work.sum, rows, 0.0f);
-    kernels.softmax({work.scores, cols, rows, cols, work.mask, work.largest, work.sum, nullptr, 0, 0});
-  }
-
-  float pair_bias(std::int64_t head, std::int32_t i, std::int32_t j) const {
-    return bias[(head * s.most + i) * s.cols + j];
-  }
-
-  void forward(std::int64_t number, const Work& work, Matrix<float> y) const {
-    const Window window(in, number);
-    if (window.rows == 0) return;
-    enter(window, work);
-    const std::int64_t rows = rounded_up(window.rows, kTileRows), cols = rounded_up(window.rows, kernels.lanes);
-    for (std::int64_t h = 0; h < s.heads; ++h) {
-      scores(window, h, work);
-      for (std::int64_t r = 0; r < window.rows; ++r) {
-        float* to = work.v + r * s.padded_e;
-        std::copy_n(in.rows.v.row(window.first + r) + h * s.e, s.e, to);
-        std::fill(to + s.e, to + s.padded_e, 0.0f);
-      }
-      kernels.product(
-          {work.scores, cols, work.v, s.padded_e, work.y, s.padded_e, rows, window.rows, s.padded_e, false});
-      for (std::int64_t r = 0; r < window.rows; ++r) {
-        const float scale = 1.0f / work.sum[r];
-        float* to = y.row(window.first + r) + h * s.e;
-        for (std::int64_t c = 0; c < s.e; ++c) to[c] = work.y[r * s.padded_e + c] * scale;
-      }
-    }
-  }
-};
-
-/// The backward pass of one worker: besides Work, what the gradients need.
-struct BackWork {
-  float *gy, *gp, *values, *keys, *queries, *made, *transposed;
-
-  static std::int64_t floats(const Sizes& s) {
-    const std::int64_t widest = std::max(s.padded_d, s.padded_e);
-    return rounded_up(s.rows * s.padded_e + s.rows * s.cols + s.e * s.cols + 2 * s.rows * s.padded_d + s.rows * widest +
-                          s.rows * rounded_up(s.rows, 16),
-                      16);
-  }
-  BackWork(const Sizes& s, float* memory) {
-    gy = memory;                                                    // [rows, padded_e]
-    gp = gy + s.rows * s.padded_e;                                  // [rows, cols]
-    values = gp + s.rows * s.cols;                                  // [e, cols], transposed
-    keys = values + s.e * s.cols;                                   // [rows, padded_d]
-    queries = keys + s.rows * s.padded_d;                           // [rows, padded_d]
-    made = queries + s.rows * s.padded_d;                           // [rows, widest]
-    transposed = made + s.rows * std::max(s.padded_d, s.padded_e);  // [rows, rows]
-  }
-};
-
-/// to [rows, padded] = columns of x, zeros where there is nothing.
-void pack_padded(Matrix<const float> x, std::int64_t first, std::int64_t rows, std::int64_t all_rows,
-                 std::int64_t padded, float* to) {
-  for (std::int64_t r = 0; r < rows; ++r, to += padded) {
+ConstRows whole_vectors(Matrix<const float> x, std::int64_t first, std::int64_t rows, std::int64_t padded,
+                        float* room) {
+  if (x.cols == padded) return {x.row(first), x.row_stride};
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* to = room + r * padded;
     std::copy_n(x.row(first + r), x.cols, to);
     std::fill(to + x.cols, to + padded, 0.0f);
   }
-  std::fill_n(to, (all_rows - rows) * padded, 0.0f);
+  return {room, padded};
 }
 
-/// to [rows, n] = transpose of the first n columns of from [n, stride]; rows up to a whole tile are zero.
-void transpose(const float* from, std::int64_t stride, std::int64_t n, std::int64_t rows, float* to) {
-  for (std::int64_t r = 0; r < n; ++r)
-    for (std::int64_t c = 0; c < n; ++c) to[c * n + r] = from[r * stride + c];
-  std::fill(to + n * n, to + rows * n, 0.0f);
-}
+WindowScores::WindowScores(const WindowAttentionInput& in, const AttentionKernels& with)
+    : kernels(with),
+      heads(in.rows.heads),
+      d(in.rows.q.cols / heads),
+      e(in.rows.v.cols / heads),
+      places(in.grid.window * in.grid.window),
+      cols(rounded_up(places, with.lanes)),
+      scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, d))))),
+      in_(in),
+      begin_(in.rows.sample_begin) {}
 
-struct Backward {
-  const Attention& forward;
-  Matrix<const float> gy;
-  const WindowAttentionGradients& out;
-
-  void store(const float* from, std::int64_t stride, std::int64_t rows, std::int64_t first, std::int64_t column,
-             std::int64_t cols, float factor, Matrix<float> to) const {
-    for (std::int64_t r = 0; r < rows; ++r)
-      for (std::int64_t c = 0; c < cols; ++c) to(first + r, column + c) = from[r * stride + c] * factor;
-  }
-
-  /// Adds to `table`, [(2w - 1)^2, heads], what one head of the window gives: ds is [n, cols].
-  void add_to_table(const Window& window, std::int64_t head, const Work& work, const float* ds, std::int64_t cols,
-                    float* table) const {
-    const WindowAttentionInput& in = forward.in;
-    const std::int64_t w = in.grid.window, steps = 2 * w - 1;
-    for (std::int64_t i = 0; i < window.rows; ++i) {
-      const std::int64_t a = window.complete ? i : work.place[i];
-      for (std::int64_t j = 0; j < window.rows; ++j) {
-        const std::int64_t b = window.complete ? j : work.place[j];
-        table[((a / w - b / w + w - 1) * steps + a % w - b % w + w - 1) * forward.s.heads + head] += ds[i * cols + j];
+void WindowScores::expand_bias(float* shared, Executor& executor) {
+  bias_ = shared;
+  const std::int64_t w = in_.grid.window, steps = 2 * w - 1;
+  executor.parallel_for(heads, [&](std::int64_t head, int) {
+    float* to = shared + head * places * cols;
+    for (std::int64_t place = 0; place < places; ++place, to += cols) {
+      for (std::int64_t y = 0; y < w; ++y) {
+        // The step from the first place of a line; the next ones are one column less away.
+        const std::int64_t step = (place / w - y + w - 1) * steps + place % w + w - 1;
+        for (std::int64_t x = 0; x < w; ++x) to[y * w + x] = in_.table(step - x, head);
       }
+      std::fill(to + places, to + cols, -std::numeric_limits<float>::infinity());
     }
-  }
+  });
+}
 
-  void run(std::int64_t number, const Work& work, const BackWork& back, float* table) const {
-    const WindowAttentionInput& in = forward.in;
-    const AttentionKernels& kernels = forward.kernels;
-    const Sizes& s = forward.s;
-    const Window window(in, number);
-    const std::int64_t n = window.rows;
-    if (n == 0) return;
-    forward.enter(window, work);
-    const std::int64_t rows = rounded_up(n, kTileRows), cols = rounded_up(n, kernels.lanes);
-    const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.d)));
-    for (std::int64_t h = 0; h < s.heads; ++h) {
-      forward.scores(window, h, work);
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const float factor = r < n ? 1.0f / work.sum[r] : 0.0f;
-        for (std::int64_t c = 0; c < cols; ++c) work.scores[r * cols + c] *= factor;
-      }
-      pack_padded(gy.columns(h * s.e, s.e), window.first, n, rows, s.padded_e, back.gy);
-      attention_cpu::pack_transposed(in.rows.v.columns(h * s.e, s.e), window.first, n, cols, cols, back.values);
-      // gv = p' gy; gp = gy v'; ds = p (gp - sum(gp p)).
-      transpose(work.scores, cols, n, rows, back.transposed);
-      kernels.product({back.transposed, n, back.gy, s.padded_e, back.made, s.padded_e, rows, n, s.padded_e, false});
-      store(back.made, s.padded_e, n, window.first, h * s.e, s.e, 1.0f, out.v);
-      kernels.product({back.gy, s.padded_e, back.values, cols, back.gp, cols, rows, s.e, cols, false});
-      for (std::int64_t r = 0; r < rows; ++r) {
-        float *g = back.gp + r * cols, sum = 0.0f;
-        const float* p = work.scores + r * cols;
-        for (std::int64_t c = 0; c < n; ++c) sum += g[c] * p[c];
-        for (std::int64_t c = 0; c < cols; ++c) g[c] = p[c] * (g[c] - sum);
-      }
-      add_to_table(window, h, work, back.gp, cols, table);
-      // gq = ds k / sqrt(d); gk = ds' q / sqrt(d).
-      pack_padded(in.rows.k.columns(h * s.d, s.d), window.first, n, n, s.padded_d, back.keys);
-      pack_padded(in.rows.q.columns(h * s.d, s.d), window.first, n, n, s.padded_d, back.queries);
-      kernels.product({back.gp, cols, back.keys, s.padded_d, back.made, s.padded_d, rows, n, s.padded_d, false});
-      store(back.made, s.padded_d, n, window.first, h * s.d, s.d, scale, out.q);
-      transpose(back.gp, cols, n, rows, back.transposed);
-      kernels.product(
-          {back.transposed, n, back.queries, s.padded_d, back.made, s.padded_d, rows, n, s.padded_d, false});
-      store(back.made, s.padded_d, n, window.first, h * s.d, s.d, scale, out.k);
+WindowScores::Work WindowScores::work_in(float* memory) const {
+  Work work{};
+  work.scores = memory;
+  work.bias = work.scores + places * cols;
+  work.keys = work.bias + places * cols;
+  work.inverse_sums = work.keys + d * cols;
+  work.largest = work.inverse_sums + places;
+  work.place = reinterpret_cast<std::int32_t*>(work.largest + places);
+  return work;
+}
+
+Window WindowScores::window(std::int64_t number) const {
+  const auto at = static_cast<std::size_t>(number);
+  return {begin_[at], begin_[at + 1] - begin_[at]};
+}
+
+void WindowScores::enter(const Window& window, const Work& work) const {
+  if (complete(window) || window.rows == 0) return;
+  const auto token = [&](std::int64_t row) {
+    return in_.token_of_row[static_cast<std::size_t>(window.first + row)] % in_.grid.tokens();
+  };
+  const std::int64_t width = in_.grid.width, line = token(0) / width, column = token(0) % width;
+  for (std::int64_t r = 0; r < window.rows; ++r)
+    work.place[r] = static_cast<std::int32_t>((token(r) / width - line) * in_.grid.window + token(r) % width - column);
+}
+
+ConstRows WindowScores::bias_of(const Window& window, std::int64_t head, const Work& work) const {
+  const float* all = bias_ + head * places * cols;
+  if (complete(window)) return {all, cols};
+  const std::int64_t stride_of = stride(window);
+  for (std::int64_t r = 0; r < window.rows; ++r) {
+    const float* from = all + work.place[r] * cols;
+    float* to = work.bias + r * stride_of;
+    for (std::int64_t c = 0; c < window.rows; ++c) to[c] = from[work.place[c]];
+    std::fill(to + window.rows, to + stride_of, -std::numeric_limits<float>::infinity());
+  }
+  return {work.bias, stride_of};
+}
+
+void WindowScores::compute(const Window& window, std::int64_t head, const Work& work) const {
+  const std::int64_t rows = window.rows, to_stride = stride(window);
+  const Matrix<const float> q = in_.rows.q.columns(head * d, d);
+  pack_transposed(kernels, in_.rows.k.columns(head * d, d), window.first, rows, to_stride, to_stride, work.keys, scale);
+  const ConstRows bias = bias_of(window, head, work);
+  kernels.product(
+      {q.row(window.first), q.row_stride, work.keys, to_stride, work.scores, to_stride, rows, d, to_stride, false});
+  std::fill_n(work.largest, rows, std::numeric_limits<float>::lowest());
+  std::fill_n(work.inverse_sums, rows, 0.0f);
+  kernels.softmax({work.scores, to_stride, rows, to_stride, bias.data, work.largest, work.inverse_sums, nullptr, 0, 0,
+                   bias.stride});
+  for (std::int64_t r = 0; r < rows; ++r) work.inverse_sums[r] = 1.0f / work.inverse_sums[r];
+}
+
+}  // namespace attention_cpu
+
+namespace {
+
+using attention_cpu::ConstRows;
+using attention_cpu::rounded_up;
+using attention_cpu::WindowScores;
+
+/// Windows of one part of the work.
+constexpr std::int64_t kPartWindows = 4;
+
+struct Forward {
+  const WindowScores& scores;
+  const WindowAttentionInput& in;
+  Matrix<float> y;
+  std::int64_t padded_e = rounded_up(scores.e, scores.kernels.lanes);
+
+  std::int64_t worker_floats() const { return scores.worker_floats() + rounded_up(2 * scores.places * padded_e, 16); }
+
+  void run(std::int64_t number, float* memory) const {
+    const WindowScores::Work work = scores.work_in(memory);
+    float *room = memory + scores.worker_floats(), *sums = room + scores.places * padded_e;
+    const attention_cpu::Window window = scores.window(number);
+    const std::int64_t e = scores.e, stride = scores.stride(window);
+    scores.enter(window, work);
+    for (std::int64_t h = 0; h < scores.heads && window.rows > 0; ++h) {
+      scores.compute(window, h, work);
+      const ConstRows v =
+          attention_cpu::whole_vectors(in.rows.v.columns(h * e, e), window.first, window.rows, padded_e, room);
+      scores.kernels.product(
+          {work.scores, stride, v.data, v.stride, sums, padded_e, window.rows, window.rows, padded_e, false});
+      const Matrix<float> to = y.columns(h * e, e);
+      scores.kernels.scale_rows(
+          {sums, padded_e, to.row(window.first), to.row_stride, window.rows, e, work.inverse_sums});
     }
   }
 };
-
-std::int64_t windows_of(const WindowAttentionInput& in) {
-  return in.rows.sample_begin.empty() ? 0 : static_cast<std::int64_t>(in.rows.sample_begin.size()) - 1;
-}
 
 }  // namespace
 
 void window_attention(cpu::Isa isa, const WindowAttentionInput& in, Executor& executor, AlignedBuffer& scratch,
                       Matrix<float> y) {
-  check(in, y.rows, y.cols);
-  Attention attention{in, attention_cpu::attention_kernels(isa), Sizes(in, attention_cpu::attention_kernels(isa))};
-  const Sizes& s = attention.s;
-  const std::int64_t bias = rounded_up(s.bias_floats(), 16), worker = Work::floats(s);
-  float* memory = scratch.reserve_for<float>(bias + executor.concurrency() * worker);
-  expand_bias(in, s, memory);
-  attention.bias = memory;
-  const std::int64_t windows = windows_of(in);
+  attention_cpu::check_windows(in, y.rows, y.cols);
+  WindowScores scores(in, attention_cpu::attention_kernels(isa));
+  const Forward forward{scores, in, y};
+  const std::int64_t windows = scores.windows(), worker = forward.worker_floats();
+  float* memory = scratch.reserve_for<float>(scores.bias_floats() + executor.concurrency() * worker);
+  scores.expand_bias(memory, executor);
+  float* workers = memory + scores.bias_floats();
   executor.parallel_for((windows + kPartWindows - 1) / kPartWindows, [&](std::int64_t part, int number) {
-    const Work work(s, memory + bias + number * worker);
     for (std::int64_t w = part * kPartWindows; w < std::min(windows, (part + 1) * kPartWindows); ++w)
-      attention.forward(w, work, y);
+      forward.run(w, workers + number * worker);
   });
-}
-
-void window_attention_gradient(cpu::Isa isa, const WindowAttentionInput& in, Matrix<const float> gy, Executor& executor,
-                               AlignedBuffer& scratch, const WindowAttentionGradients& gradients) {
-  check(in, gy.rows, gy.cols);
-  Attention attention{in, attention_cpu::attention_kernels(isa), Sizes(in, attention_cpu::attention_kernels(isa))};
-  const Sizes& s = attention.s;
-  const std::int64_t bias = rounded_up(s.bias_floats(), 16), worker = Work::floats(s) + BackWork::floats(s);
-  const std::int64_t windows = windows_of(in), parts = (windows + kPartWindows - 1) / kPartWindows;
-  const std::int64_t table = rounded_up(in.table.rows * s.heads, 16);
-  float* memory = scratch.reserve_for<float>(bias + parts * table + executor.concurrency() * worker);
-  float *tables = memory + bias, *workers = tables + parts * table;
-  expand_bias(in, s, memory);
-  attention.bias = memory;
-  const Backward backward{attention, gy, gradients};
-  executor.parallel_for(parts, [&](std::int64_t part, int number) {
-    float* mine = tables + part * table;
-    std::fill_n(mine, table, 0.0f);
-    float* own = workers + number * worker;
-    const Work work(s, own);
-    const BackWork back(s, own + Work::floats(s));
-    for (std::int64_t w = part * kPartWindows; w < std::min(windows, (part + 1) * kPartWindows); ++w)
-      backward.run(w, work, back, mine);
-  });
-  for (std::int64_t r = 0; r < in.table.rows; ++r)
-    for (std::int64_t h = 0; h < s.heads; ++h) {
-      double sum = 0.0;
-      for (std::int64_t part = 0; part < parts; ++part) sum += tables[part * table + r * s.heads + h];
-      gradients.table(r, h) = static_cast<float>(sum);
-    }
 }
 
 }  // namespace rarefy
