@@ -1,6 +1,6 @@
 #pragma once
 /// Patches of images whose pixels are rows.
-#include "graph/patches.h"
+#include "graph/images/patches.h"
 #include "runtime/op.h"
 
 namespace rarefy::runtime {

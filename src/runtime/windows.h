@@ -1,7 +1,7 @@
 #pragma once
 /// Windows of tokens at run time.
 #include "base/check.h"
-#include "graph/windows.h"
+#include "graph/images/windows.h"
 #include "runtime/attention_step.h"
 
 namespace rarefy::runtime {

@@ -1,4 +1,4 @@
-#include "graph/image.h"
+#include "graph/images/image.h"
 
 namespace rarefy::ops {
 

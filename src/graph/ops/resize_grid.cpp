@@ -1,6 +1,6 @@
 #include "graph/example.h"
-#include "graph/image.h"
-#include "graph/resize.h"
+#include "graph/images/image.h"
+#include "graph/images/resize.h"
 
 namespace rarefy::ops {
 
@@ -9,8 +9,7 @@ OpDef resize_grid() {
   op.name = "resize_grid";
   op.doc =
       "Features of a grid of tokens (or pixels) on another grid over the same image: bilinear interpolation between "
-      "the "
-      "centres of cells, the edge's values beyond the outermost (PyTorch's interpolate with align_corners=False).";
+      "the centres of cells, the edge's values beyond the outermost (PyTorch's interpolate with align_corners=False).";
   op.inputs = {"x: features", "to: space"};
   op.outputs = {"y: features"};
   op.attributes = {{"height", std::int64_t{14}, "lines of x"},

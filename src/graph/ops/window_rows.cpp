@@ -1,5 +1,5 @@
 #include "graph/example.h"
-#include "graph/windows.h"
+#include "graph/images/windows.h"
 
 namespace rarefy::ops {
 

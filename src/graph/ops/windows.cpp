@@ -1,4 +1,4 @@
-#include "graph/windows.h"
+#include "graph/images/windows.h"
 
 #include "graph/example.h"
 

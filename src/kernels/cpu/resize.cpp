@@ -15,16 +15,11 @@ struct Tap {
   float weight;  ///< of high
 };
 
-std::vector<Tap> taps_of(std::int64_t from, std::int64_t to) {
-  std::vector<Tap> taps(static_cast<std::size_t>(to));
+Tap tap_of(std::int64_t cell, std::int64_t from, std::int64_t to) {
   const double step = static_cast<double>(from) / static_cast<double>(to);
-  for (std::int64_t i = 0; i < to; ++i) {
-    const double at = std::max(0.0, (static_cast<double>(i) + 0.5) * step - 0.5);
-    const auto low = std::min(from - 1, static_cast<std::int64_t>(at));
-    const std::int64_t high = std::min(from - 1, low + 1);
-    taps[static_cast<std::size_t>(i)] = {low, high, static_cast<float>(at - static_cast<double>(low))};
-  }
-  return taps;
+  const double at = std::max(0.0, (static_cast<double>(cell) + 0.5) * step - 0.5);
+  const auto low = std::min(from - 1, static_cast<std::int64_t>(at));
+  return {low, std::min(from - 1, low + 1), static_cast<float>(at - static_cast<double>(low))};
 }
 
 /// The same, turned round: which cells of the result read a cell, with which weights.
@@ -32,12 +27,12 @@ struct Reader {
   std::int64_t cell;
   float weight;
 };
-std::vector<std::vector<Reader>> readers_of(const std::vector<Tap>& taps, std::int64_t from) {
+std::vector<std::vector<Reader>> readers_of(std::int64_t from, std::int64_t to) {
   std::vector<std::vector<Reader>> readers(static_cast<std::size_t>(from));
-  for (std::size_t i = 0; i < taps.size(); ++i) {
-    const Tap& t = taps[i];
-    readers[static_cast<std::size_t>(t.low)].push_back({static_cast<std::int64_t>(i), 1.0f - t.weight});
-    if (t.weight != 0.0f) readers[static_cast<std::size_t>(t.high)].push_back({static_cast<std::int64_t>(i), t.weight});
+  for (std::int64_t i = 0; i < to; ++i) {
+    const Tap t = tap_of(i, from, to);
+    readers[static_cast<std::size_t>(t.low)].push_back({i, 1.0f - t.weight});
+    if (t.weight != 0.0f) readers[static_cast<std::size_t>(t.high)].push_back({i, t.weight});
   }
   return readers;
 }
@@ -54,13 +49,12 @@ std::int64_t images_of(const GridResize& r, std::int64_t rows, std::int64_t to_r
 
 void resize_grid(const GridResize& r, Matrix<const float> x, Executor& executor, Matrix<float> y) {
   const std::int64_t images = images_of(r, x.rows, y.rows, x.cols == y.cols);
-  const std::vector<Tap> lines = taps_of(r.height, r.to_height), columns = taps_of(r.width, r.to_width);
   executor.parallel_for(images * r.to_height, [&](std::int64_t part, int) {
-    const Tap& line = lines[static_cast<std::size_t>(part % r.to_height)];
+    const Tap line = tap_of(part % r.to_height, r.height, r.to_height);
     const std::int64_t first = part / r.to_height * r.height * r.width;
     const std::int64_t low = first + line.low * r.width, high = first + line.high * r.width;
     for (std::int64_t j = 0; j < r.to_width; ++j) {
-      const Tap& column = columns[static_cast<std::size_t>(j)];
+      const Tap column = tap_of(j, r.width, r.to_width);
       const float *a = x.row(low + column.low), *b = x.row(low + column.high), *c = x.row(high + column.low),
                   *d = x.row(high + column.high);
       float* to = y.row(part * r.to_width + j);
@@ -74,8 +68,7 @@ void resize_grid(const GridResize& r, Matrix<const float> x, Executor& executor,
 
 void resize_grid_gradient(const GridResize& r, Matrix<const float> gy, Executor& executor, Matrix<float> gx) {
   const std::int64_t images = images_of(r, gx.rows, gy.rows, gx.cols == gy.cols);
-  const auto lines = readers_of(taps_of(r.height, r.to_height), r.height);
-  const auto columns = readers_of(taps_of(r.width, r.to_width), r.width);
+  const auto lines = readers_of(r.height, r.to_height), columns = readers_of(r.width, r.to_width);
   executor.parallel_for(images * r.height, [&](std::int64_t part, int) {
     const std::int64_t image = part / r.height, i = part % r.height;
     for (std::int64_t j = 0; j < r.width; ++j) {

@@ -2,7 +2,7 @@
 /// What networks over images share.
 #include <vector>
 
-#include "graph/image.h"
+#include "graph/images/image.h"
 #include "rarefy/models.h"
 
 namespace rarefy::models {

@@ -2,7 +2,7 @@
 /// What networks over images end in: classes of the image, labels of its pixels, or boxes.
 #include <vector>
 
-#include "graph/image.h"
+#include "graph/images/image.h"
 #include "rarefy/builder.h"
 #include "rarefy/models.h"
 

@@ -1,7 +1,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "graph/image.h"
+#include "graph/images/image.h"
 #include "runtime/op.h"
 #include "sparse/row_sets.h"
 

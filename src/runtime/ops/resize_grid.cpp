@@ -1,4 +1,4 @@
-#include "graph/resize.h"
+#include "graph/images/resize.h"
 #include "runtime/op.h"
 
 namespace rarefy::runtime::ops {

@@ -15,11 +15,12 @@ RuntimeOp windows() {
     const bool same = out.sample_begin.size() == samples && out.rows == images * grid.windows() &&
                       static_cast<std::int64_t>(index.voxel_of_point.size()) == images * grid.tokens() && images > 0;
     if (same) return;
+    // The index first: should it run out of memory, `out` does not yet say that it is there.
+    windows_of_tokens(grid, images, index);
     out.sample_begin.resize(samples);
     for (std::size_t s = 0; s < samples; ++s)
       out.sample_begin[s] = images == 0 ? 0 : static_cast<std::int64_t>(s) * grid.windows();
     settle_rows(out);
-    windows_of_tokens(grid, images, index);
   };
   return op;
 }

@@ -1,4 +1,4 @@
-#include "graph/resize.h"
+#include "graph/images/resize.h"
 #include "train/op.h"
 #include "train/ops_common.h"
 

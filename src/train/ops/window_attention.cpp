@@ -1,6 +1,6 @@
 #include "kernels/window_attention.h"
 
-#include "graph/windows.h"
+#include "graph/images/windows.h"
 #include "train/op.h"
 #include "train/ops_common.h"
 

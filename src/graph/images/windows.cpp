@@ -1,6 +1,6 @@
-#include "graph/windows.h"
+#include "graph/images/windows.h"
 
-#include "graph/image.h"
+#include "graph/images/image.h"
 
 namespace rarefy {
 
