@@ -65,7 +65,8 @@ const std::vector<Settings> kPolicies = {{},
                                          {{"keep", 50}, {"fuse", 0}},
                                          {{"keep", 50}, {"scorer", 1}},
                                          {{"keep", 70}, {"scorer", 2}},
-                                         {{"threshold", 900}}};
+                                         {{"threshold", 900}},
+                                         {{"spatten", 40}}};
 
 /// Fresh weights are so small that all tokens look alike; larger ones tell them apart.
 Weights lively(const Graph& graph, std::uint64_t seed) {
@@ -167,6 +168,8 @@ TEST(TokenModels, name_what_is_wrong) {
   test::expect_error<UsageError>([] { vit_of({{"image", 225}}); }, {"225", "patches of 16"});
   test::expect_error<UsageError>([] { vit_of({{"keep", 0}}); }, {"keep is 0", "1 to 100"});
   test::expect_error<UsageError>([] { vit_of({{"keep", 70}, {"merge", 8}}); }, {"exclude each other"});
+  test::expect_error<UsageError>([] { vit_of({{"spatten", 101}}); }, {"spatten is 101", "1 to 100"});
+  test::expect_error<UsageError>([] { vit_of({{"spatten", 50}, {"keep", 70}}); }, {"exclude each other"});
   test::expect_error<UsageError>([] { vit_of({{"kep", 70}}); }, {"kep", "keep"});
   const Graph graph = build("bert", {.settings = {{"dim", 12}, {"depth", 1}, {"words", 9}, {"positions", 4}}});
   Session session(Model(graph, initial_weights(graph, 1)));

@@ -22,6 +22,7 @@ METHODS += [(f"class attention, keep {k} %", {"keep": k}) for k in (90, 70, 50)]
 METHODS += [(f"class attention, keep {k} %, not fused", {"keep": k, "fuse": 0}) for k in (90, 70, 50)]
 METHODS += [(f"attention of all, keep {k} %", {"keep": k, "scorer": 1}) for k in (90, 70, 50)]
 METHODS += [(f"attention of all above {t / 1000:g}", {"threshold": t}) for t in (400, 600, 800)]
+METHODS += [(f"SpAtten, {k} % at the end", {"spatten": k}) for k in (80, 50, 25)]
 METHODS += [(f"random, keep {k} %", {"keep": k, "scorer": 2}) for k in (90, 70, 50)]
 
 

@@ -1,5 +1,8 @@
 #include "models/common/token_flow.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/check.h"
 
 namespace rarefy::models {
@@ -10,6 +13,8 @@ std::vector<ModelSetting> token_settings() {
           {"scorer", 0, "of keep: attention of the class token (0), of all tokens (1), or a random table (2)"},
           {"threshold", 0,
            "tokens that get more than so many thousandths of the mean attention of all go on (0: see keep)"},
+          {"spatten", 100,
+           "per cent of the tokens that the last block leaves; attention, summed up over blocks, says which (SpAtten)"},
           {"fuse", 1, "of keep: 1 = what goes becomes one token"},
           {"proportional", 1, "of merge: 1 = attention counts merged tokens by their size"}};
 }
@@ -26,12 +31,22 @@ TokenPolicy token_policy(const ModelDef& def, const ModelOptions& options) {
   policy.keep = static_cast<double>(within("keep", 1, 100)) / 100.0;
   policy.scorer = static_cast<TokenPolicy::Scorer>(within("scorer", 0, 2));
   policy.threshold = static_cast<double>(within("threshold", 0, 100000)) / 1000.0;
+  policy.spatten = static_cast<double>(within("spatten", 1, 100)) / 100.0;
   policy.fuse = within("fuse", 0, 1) != 0;
   policy.proportional = within("proportional", 0, 1) != 0;
-  const int deciding = (policy.merge > 0) + (policy.keep < 1.0) + (policy.threshold > 0.0);
+  const int deciding = (policy.merge > 0) + (policy.keep < 1.0) + (policy.threshold > 0.0) + (policy.spatten < 1.0);
   RAREFY_CHECK(deciding <= 1, UsageError,
-               "{}: merge, keep and threshold exclude each other: one of them decides which tokens go on", def.name);
+               "{}: merge, keep, threshold and spatten exclude each other: one of them decides which tokens go on",
+               def.name);
   return policy;
+}
+
+double cascade_share(std::int64_t block, std::int64_t blocks, double last) {
+  const auto dense =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(0.15 * static_cast<double>(blocks))));
+  if (block + 1 <= dense && blocks > dense) return 1.0;
+  if (blocks <= dense) return last;
+  return 1.0 - (1.0 - last) * static_cast<double>(block + 1 - dense) / static_cast<double>(blocks - dense);
 }
 
 ValueId TokenFlow::attention(ValueId q, ValueId k, ValueId v, std::int64_t heads, const std::string& name) const {
@@ -65,8 +80,20 @@ ValueId TokenFlow::drop(ValueId x, ValueId q, ValueId k, std::int64_t heads, std
   return b_.gather(x, selected.row_of_kept);
 }
 
+ValueId TokenFlow::cascade(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block) {
+  const ValueId received = b_.attention_scores(q, k, heads, "all");
+  importance_ = importance_ < 0 ? received : b_.add_values(importance_, received);
+  const double before = block == 0 ? 1.0 : cascade_share(block - 1, blocks_, policy_.spatten);
+  const double now = cascade_share(block, blocks_, policy_.spatten);
+  if (now >= before) return x;
+  const auto selected = b_.select_top(importance_, {.share = now / before, .leading = 1});
+  importance_ = b_.gather(importance_, selected.row_of_kept);
+  return b_.gather(x, selected.row_of_kept);
+}
+
 ValueId TokenFlow::reduce(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block) {
   if (policy_.merge > 0) return merge(x, k, heads);
+  if (policy_.spatten < 1.0) return cascade(x, q, k, heads, block);
   const bool here = block == blocks_ / 4 || block == blocks_ / 2 || block == blocks_ * 3 / 4;
   if (policy_.threshold > 0.0 && here) return drop_below(x, q, k, heads);
   return policy_.keep < 1.0 && here ? drop(x, q, k, heads, block) : x;

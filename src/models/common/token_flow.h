@@ -15,14 +15,19 @@ struct TokenPolicy {
   double keep = 1.0;  ///< share of tokens that go on at a quarter, half and three quarters of the blocks. EViT, 2022
   Scorer scorer = Scorer::first;  ///< whose attention says which: the class token's, all tokens'; or a random table
   double threshold = 0.0;         ///< not 0: instead of a share, those that get more attention than this of all tokens
-  bool fuse = true;               ///< those that go become one token, weighted by their attention
-  bool proportional = true;       ///< attention counts a merged token as often as it has parts
+  double spatten = 1.0;      ///< share of the tokens that the last block leaves: cascade pruning. SpAtten, HPCA 2021
+  bool fuse = true;          ///< those that go become one token, weighted by their attention
+  bool proportional = true;  ///< attention counts a merged token as often as it has parts
 };
 
-/// The settings "merge", "keep", "scorer", "fuse" and "proportional" of builders that have a policy.
+/// The settings "merge", "keep", "spatten" and so on of builders that have a policy.
 std::vector<ModelSetting> token_settings();
 /// @throws UsageError for a value out of range
 TokenPolicy token_policy(const ModelDef& def, const ModelOptions& options);
+
+/// Share of the tokens that cascade pruning leaves after the attention of block `block` (from 0): all in the first 15 %
+/// of the blocks (at least one), then falling evenly to `last` at the last block.
+double cascade_share(std::int64_t block, std::int64_t blocks, double last);
 
 /// The tokens of a network under construction. The first token of each sample is a class token: it stays.
 class TokenFlow {
@@ -43,12 +48,14 @@ class TokenFlow {
   ValueId merge(ValueId x, ValueId k, std::int64_t heads);
   ValueId drop_below(ValueId x, ValueId q, ValueId k, std::int64_t heads);
   ValueId drop(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block);
+  ValueId cascade(ValueId x, ValueId q, ValueId k, std::int64_t heads, std::int64_t block);
 
   Builder& b_;
   TokenPolicy policy_;
   std::int64_t blocks_, positions_;
   ValueId sizes_ = -1;           ///< [N, 1] of the tokens now, or -1: one each
   std::vector<ValueId> merges_;  ///< indices, the first merge first
+  ValueId importance_ = -1;      ///< [N, 1] attention that the tokens now got in all blocks so far, or -1
 };
 
 }  // namespace rarefy::models
