@@ -66,7 +66,7 @@ std::vector<Rows> expected_rows(Rows x, const Weights& weights) {
     std::vector<std::size_t> order(x.size() - 1);
     std::iota(order.begin(), order.end(), std::size_t{1});
     std::stable_sort(order.begin(), order.end(), [&](auto i, auto j) { return importance[i] > importance[j]; });
-    order.resize(static_cast<std::size_t>(std::ceil(share * static_cast<double>(order.size()))));
+    order.resize(static_cast<std::size_t>(std::ceil(share * static_cast<double>(order.size()) - 1e-6)));
     order.push_back(0);
     std::sort(order.begin(), order.end());
     Rows kept;
