@@ -9,6 +9,12 @@ import numpy
 import runs
 from runs import Run, Stage, program
 
+TITLE = "LiDAR segmentation (simulated streets)"
+ABOUT = ("MinkUNet, 16 residual blocks; parent 1 is the shipped model. Every arm goes on from the same parent for the same number "
+         "of steps. Sparsity: voxel updates that the dense model makes and this one does not, mean over all blocks and scans; "
+         "voxels left out ahead of the network count in every block. `voxel magnitude` is SparseViT's way on voxels: magnitude, "
+         "nested, skipped blocks, ratios by search on the validation streets; `random` is ours with random scores and order; "
+         "`larger voxels` (15 cm) and `narrower` (width 0.21 of the filters with the largest L1 norm) are dense.")
 TRAIN_STEPS = 2000
 TRAINING = ("--drop-intensity 0.5 --drop-points 0.3 --translate 0.15 --jitter 0.015 --intensity-scale 0.3 --swap-sector 0.2 "
             f"--rotate-paste 0.1 --rare-region 0 --max-points 60000 --lr 1e-3 --steps {TRAIN_STEPS} --checkpoint-every 50 "
@@ -211,3 +217,34 @@ def measure_latency(run, rounds=5):
     with open(os.path.join(where, "latency.json.unfinished"), "w", encoding="utf-8") as file:
         json.dump(result, file)
     os.replace(os.path.join(where, "latency.json.unfinished"), os.path.join(where, "latency.json"))
+
+
+def measure_speed():
+    """What dropping alone does to the time, without training: speed_lidar.json."""
+    points, busy, cpu, removable = [], False, "", {}
+    scan = os.path.join(streets("validation"), "sequences", "00", "velodyne", "000000.bin")
+    made, unused = folder("speed.json"), folder("speed.safetensors")
+    ways = {"voxel magnitude": lambda r: ["--score", "magnitude", "--ratio", str(r)],
+            "ours": lambda r: [*LEARNED, "--ahead", str(r), "--ratio", str(r)]}
+
+    def measure(*command):
+        if os.path.exists(made):
+            os.remove(made)
+        runs.make(Stage(made, [program("rarefy"), *command, "--json"], captured=True))
+        return read_json(made)
+
+    for threads in ("1", "2"):
+        profile = measure("bench", "model", "--model", parent_model(1), "--scan", scan, "--threads", threads, "--profile")
+        steps = [(step["name"], step["ms"]) for step in profile["profile"]]
+        removable[threads] = round(sum(ms for name, ms in steps if ".res" in name) / sum(ms for _, ms in steps), 4)
+        for method, options in ways.items():
+            for ratio in (0.05, 0.1, 0.2, 0.4, 0.6):
+                found = measure("compress", "--what", "voxels", "--model", parent_model(1), "--data", streets("validation"),
+                                "--scans", "3", "--repetitions", "7", "--threads", threads, "--out", unused, *options(ratio))
+                points.append({"method": method, "ratio": ratio, "sparsity": round(found["left_out_mean"], 4),
+                               "threads": int(threads), "ms": round(found["ms"]["after"], 2),
+                               "dense_ms": round(found["ms"]["before"], 2)})
+                busy, cpu = busy or found["busy"], found["cpu"]
+    with open(os.path.join(runs.HERE, "speed_lidar.json"), "w", encoding="utf-8") as file:
+        json.dump({"cpu": cpu, "busy": busy, "removable": removable, "points": points}, file, indent=1)
+        file.write("\n")

@@ -85,6 +85,7 @@ def lock():
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        file.close()
         raise RuntimeError(f"another queue is running ({cache('lock')} is held)") from error
     return file
 

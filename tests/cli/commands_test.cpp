@@ -386,6 +386,25 @@ TEST_F(Program, compress_leads_voxels_around_blocks) {
     const Result refused = run(common + wrong + " --out x.safetensors");
     EXPECT_EQ(refused.code, 2) << wrong << refused.err;
   }
+  // Ahead and inside, place and cells; then one threshold per block; then what eval says of the blocks.
+  const Result ours = run(common +
+                          "--score learned --spread 0.3 --surroundings cells --ahead 0.5 --ratio up4=0.5 "
+                          "--out ours.safetensors --json");
+  ASSERT_EQ(ours.code, 0) << ours.err;
+  for (const auto& block : ours.json()["blocks"])
+    if (block["block"] == "up4.res1") EXPECT_NEAR(block["left_out"].get<double>(), 0.75, 0.01);
+  const Result thresholds = run(
+      "compress --what thresholds --model ours.safetensors --data a.bin --repetitions 1 --out t.safetensors --json");
+  ASSERT_EQ(thresholds.code, 0) << thresholds.err;
+  EXPECT_NEAR(thresholds.json()["left_out_mean"].get<double>(), 0.0, 0.01);  // against the shares, on the same scan
+  EXPECT_THAT(run("inspect t.safetensors").out, HasSubstr("one threshold over all scans"));
+  const auto searched = run(common + "--left-out 0.3 --by classes --score random --out l.safetensors --json").json();
+  EXPECT_NEAR(searched["left_out_mean"].get<double>(), 0.3, 0.02);
+  EXPECT_EQ(searched["table"].size(), 72u);
+  for (const char* wrong : {"--ahead 1 --ratio 0.5", "--spread 1 --ratio 0.5", "--left-out 0.95",
+                            "--cell 1 --ratio 0.5", "--left-out 0.5 --ratio 0.5"})
+    EXPECT_EQ(run(common + wrong + " --out x.safetensors").code, 2) << wrong;
+  EXPECT_EQ(run("compress --what thresholds --model m.safetensors --data a.bin --out x.safetensors").code, 1);
   const auto offsets = run("compress --what offsets --model m.safetensors --data a.bin --ratio 0.3 --repetitions 1 "
                            "--out o.safetensors --json")
                            .json();
