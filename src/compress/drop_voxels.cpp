@@ -182,7 +182,9 @@ class Dropper {
   }
 
   void check_nested(const ResidualBlock& block, const Keep& keep, ValueId scores) {
-    const auto [before, first] = last_.try_emplace(scores, keep);
+    // Stages may have one score (a place has no features) without having to nest.
+    const std::string key = options_.sharing == Scores::per_space ? std::to_string(scores) : block.stage;
+    const auto [before, first] = last_.try_emplace(key, keep);
     if (first) return;
     const bool by_threshold = keep.threshold && before->second.threshold;
     const bool falls = by_threshold ? *keep.threshold < *before->second.threshold : keep.ratio < before->second.ratio;
@@ -284,9 +286,9 @@ class Dropper {
   const std::vector<ResidualBlock> blocks_;
   const std::vector<Keep> keeps_;
   Weights weights_;
-  std::vector<int> block_of_;                              ///< by node: the block that drops, or -1
-  std::map<std::string, ValueId> scores_;                  ///< by stage or space, in the new graph
-  std::map<ValueId, Keep> last_;                           ///< by scores: what the block before kept
+  std::vector<int> block_of_;              ///< by node: the block that drops, or -1
+  std::map<std::string, ValueId> scores_;  ///< by stage or space, in the new graph
+  std::map<std::string, Keep> last_;       ///< by stage (or scores that stages share): what the block before kept
   std::map<std::pair<ValueId, ValueId>, OnKept> on_kept_;  ///< by value and sub-space
   std::map<std::size_t, Inside> inside_;                   ///< by block
   /// Larger voxels over a space.

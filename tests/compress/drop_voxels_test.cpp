@@ -333,6 +333,7 @@ TEST(DropVoxels, place_counts_beside_a_learned_score) {
   how.plain = PlainScore::spread;
   EXPECT_GT(in_order(by_place, kept_with(how)), 0.98);
   how.plain = PlainScore::random;
+  (void)drop_voxels(model, {.ratios = {{"down1", 0.8}, {"up3", 0.2}}, .plain = PlainScore::random});  // need not nest
   EXPECT_LT(in_order(by_place, kept_with(how)), 0.9);
   EXPECT_GT(how.ratios.size(), 0u);
 }
