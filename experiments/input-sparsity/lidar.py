@@ -24,23 +24,31 @@ PARENTS, CONTINUATIONS = (1, 2, 3), {1: (1, 2, 3), 2: (1,), 3: (1,)}
 FLOOR, MARGIN = 45.0, 0.5
 RARE = ["bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "pole", "traffic-sign"]
 
-# Where the updates of voxels go that the parent needs least: chosen on the validation streets by what dropping a stage
-# alone costs. Deep stages lose nearly all, of the finest voxels half are left out ahead.
-OURS = {60: ["--ahead", "0.53", "--ratio", "down2=0.3", "--ratio", "down3=0.9", "--ratio", "down4=0.95", "--ratio", "up1=0.95",
-             "--ratio", "up2=0.3", "--ratio", "up3=0.35"],
-        40: ["--ahead", "0.4", "--ratio", "down3=0.5", "--ratio", "down4=0.95", "--ratio", "up1=0.95"],
-        25: ["--ahead", "0.2", "--ratio", "down4=0.9", "--ratio", "up1=0.9"]}
+# Which stages lose nearly all of their voxels: those that cost least on the validation streets.
+OURS = {60: ["down1=0.9", "down3=0.9", "down4=0.9", "up1=0.9", "up3=0.9", "up4=0.3"],
+        40: ["down3=0.9", "down4=0.95", "up1=0.95", "up3=0.4"],
+        25: ["down3=0.1", "down4=0.95", "up1=0.95"]}
+# The first recipe: half of the finest voxels left out ahead of the network, and stages less unevenly.
+AHEAD = ["--ahead", "0.53", *(word for ratio in ("down2=0.3", "down3=0.9", "down4=0.95", "up1=0.95", "up2=0.3", "up3=0.35")
+                              for word in ("--ratio", ratio))]
 LEARNED = ["--score", "learned", "--surroundings", "cells"]
+
+
+def ratios(target):
+    return [word for ratio in OURS[target] for word in ("--ratio", ratio)]
+
+
 ARMS = {  # method: options of `rarefy compress`, or of smaller.py, or none
     "dense": None,
-    "ours": LEARNED + OURS[60],
+    "ours": LEARNED + ratios(60),
+    "ours 40 %": LEARNED + ratios(40),
+    "ours 25 %": LEARNED + ratios(25),
+    "ours ahead": LEARNED + AHEAD,
     "voxel magnitude": ["--score", "magnitude", "--left-out", "0.6", "--by", "classes"],
     "larger voxels": ("larger", "0.15"),
     "narrower": ("narrower", "0.21"),
-    "random": ["--score", "random", "--surroundings", "cells", *OURS[60]],
-    "ours 40 %": LEARNED + OURS[40],
+    "random": ["--score", "random", "--surroundings", "cells", *ratios(60)],
     "dense again": None,
-    "ours 25 %": LEARNED + OURS[25],
     "voxel magnitude 40 %": ["--score", "magnitude", "--left-out", "0.4", "--by", "classes"],
 }
 
