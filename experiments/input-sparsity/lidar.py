@@ -13,7 +13,9 @@ TITLE = "LiDAR segmentation (simulated streets)"
 ABOUT = ("MinkUNet, 16 residual blocks; parent 1 is the shipped model. Every arm goes on from the same parent for the same number "
          "of steps. Sparsity: voxel updates that the dense model makes and this one does not, mean over all blocks and scans; "
          "voxels left out ahead of the network count in every block. `voxel magnitude` is SparseViT's way on voxels: magnitude, "
-         "nested, skipped blocks, ratios by search on the validation streets; `random` is ours with random scores and order; "
+         "nested, skipped blocks, ratios by search on the validation streets; `ours` lets kept voxels see all and share what they get "
+         "within cells, by learned scores; at 60 % by one threshold per stage over all scans; `ours ahead` instead leaves half of the "
+         "finest voxels out ahead of the network and drops a share of each scan; `random` is ours with random scores; "
          "`larger voxels` (15 cm) and `narrower` (width 0.21 of the filters with the largest L1 norm) are dense.")
 TRAIN_STEPS = 2000
 TRAINING = ("--drop-intensity 0.5 --drop-points 0.3 --translate 0.15 --jitter 0.015 --intensity-scale 0.3 --swap-sector 0.2 "
@@ -32,6 +34,9 @@ OURS = {60: ["down1=0.9", "down3=0.9", "down4=0.9", "up1=0.9", "up3=0.9", "up4=0
 AHEAD = ["--ahead", "0.53", *(word for ratio in ("down2=0.3", "down3=0.9", "down4=0.95", "up1=0.95", "up2=0.3", "up3=0.35")
                               for word in ("--ratio", ratio))]
 LEARNED = ["--score", "learned", "--surroundings", "cells"]
+# One threshold per stage over all scans: a region that is trained on keeps what it would keep within its scan, while a share of
+# the region would be another choice than the share of the scan that the model is used with.
+ADAPTIVE = ["--keep", "all"]
 
 
 def ratios(target):
@@ -40,14 +45,14 @@ def ratios(target):
 
 ARMS = {  # method: options of `rarefy compress`, or of smaller.py, or none
     "dense": None,
-    "ours": LEARNED + ratios(60),
+    "ours": LEARNED + ADAPTIVE + ratios(60),
     "ours 40 %": LEARNED + ratios(40),
     "ours 25 %": LEARNED + ratios(25),
     "ours ahead": LEARNED + AHEAD,
     "voxel magnitude": ["--score", "magnitude", "--left-out", "0.6", "--by", "classes"],
     "larger voxels": ("larger", "0.15"),
     "narrower": ("narrower", "0.21"),
-    "random": ["--score", "random", "--surroundings", "cells", *ratios(60)],
+    "random": ["--score", "random", "--surroundings", "cells", *ADAPTIVE, *ratios(60)],
     "dense again": None,
     "voxel magnitude 40 %": ["--score", "magnitude", "--left-out", "0.4", "--by", "classes"],
 }
