@@ -202,7 +202,7 @@ def row(name, where, parent, method, continuation):
     return result
 
 
-def measure_latency(run, rounds=5):
+def measure_latency(run, rounds=4):
     """End to end (points to labels, voxels, maps, scores and selection included) on one validation scan: dense and this model
     in turns, each in a process of its own, medians."""
     _, parent, method, continuation = run.name.split(".")
@@ -220,7 +220,7 @@ def measure_latency(run, rounds=5):
                 if os.path.exists(output):
                     os.remove(output)
                 runs.make(Stage(output, [program("rarefy"), "bench", "model", "--model", model, "--scan", scan, "--threads",
-                                         threads, "--repetitions", "7", "--json"], captured=True))
+                                         threads, "--repetitions", "5", "--json"], captured=True))
                 bench = read_json(output)
                 times[which].append(bench["ms"]["total"])
                 busy = busy or bench["busy"]
@@ -254,7 +254,7 @@ def measure_speed():
         for method, options in ways.items():
             for ratio in (0.05, 0.1, 0.2, 0.4, 0.6):
                 found = measure("compress", "--what", "voxels", "--model", parent_model(1), "--data", streets("validation"),
-                                "--scans", "3", "--repetitions", "7", "--threads", threads, "--out", unused, *options(ratio))
+                                "--scans", "2", "--repetitions", "5", "--threads", threads, "--out", unused, *options(ratio))
                 points.append({"method": method, "ratio": ratio, "sparsity": round(found["left_out_mean"], 4),
                                "threads": int(threads), "ms": round(found["ms"]["after"], 2),
                                "dense_ms": round(found["ms"]["before"], 2)})
