@@ -13,6 +13,7 @@ OpDef site_order() {
   op.outputs = {"y: features"};
   op.attributes = {{"order", std::string("spread"), "\"spread\" or \"random\" (the hash alone)"},
                    {"seed", std::int64_t{0}, "of the hash"}};
+  op.channels = {{ChannelRule::Flow::fixed, 0, "", 0}};
   op.infer = [](const InferArgs& args) -> Inferred {
     const ValueType& rows = require_kind(args, 0, ValueKind::space);
     RAREFY_CHECK(rows.dims > 0, ShapeError, "node '{}' (site_order): {} has no coordinates", args.node.name,
