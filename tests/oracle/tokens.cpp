@@ -128,7 +128,9 @@ void count_patches(MachineState& m, const Node& node) {
   const std::int64_t patch = node.integer("patch");
   std::vector<std::int64_t> counts;
   for (const Rows& rows : rows_by_sample(m.spaces.at(node.inputs[0])))
-    counts.push_back(rows.empty() ? 0 : node.integer("height") / patch * (node.integer("width") / patch));
+    counts.push_back(rows.empty() ? 0
+                                  : (node.integer("height") + patch - 1) / patch *
+                                        ((node.integer("width") + patch - 1) / patch));
   m.spaces[node.outputs[0]] = tokens(counts);
 }
 
@@ -138,8 +140,8 @@ void cut(MachineState& m, const Node& node) {
   Result y = m.blank(node.outputs[0]);
   for (std::int64_t pixel = 0; pixel < x.rows; ++pixel) {
     const std::int64_t image = pixel / (height * width), line = pixel / width % height, column = pixel % width;
-    const std::int64_t row =
-        image * (height / patch) * (width / patch) + line / patch * (width / patch) + column / patch;
+    const std::int64_t lines = (height + patch - 1) / patch, columns = (width + patch - 1) / patch;
+    const std::int64_t row = image * lines * columns + line / patch * columns + column / patch;
     for (std::int64_t c = 0; c < x.cols; ++c)
       at(y, row, (c * patch + line % patch) * patch + column % patch) = at(x, pixel, c);
   }
