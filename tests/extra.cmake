@@ -30,6 +30,8 @@ add_test(NAME tools.pt_to_safetensors
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/pt_to_safetensors_test.py)
 add_test(NAME tools.results_say_what_was_measured
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/results_test.py)
+add_test(NAME tools.proof_of_input_sparsity
+  COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/input_sparsity_test.py)
 add_test(NAME tools.operators_are_documented
   COMMAND ${RAREFY_INTERPRETER} ${CMAKE_CURRENT_SOURCE_DIR}/tools/operators_test.py)
 if(EXISTS ${PROJECT_SOURCE_DIR}/tools/check_isa_leaks)

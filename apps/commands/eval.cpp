@@ -13,6 +13,7 @@
 #include "common/model_source.h"
 #include "common/segmenter.h"
 #include "common/voxel_order.h"
+#include "compress/drop_voxels.h"
 #include "data/metrics/confusion.h"
 #include "data/metrics/trivial_baseline.h"
 #include "data/sets/data_set.h"
@@ -108,8 +109,26 @@ struct Tally {
   std::map<std::string, ConfusionMatrix> by_group;
   Json scans = Json::array();
   std::int64_t count = 0, points = 0, failed = 0;
-  double ms = 0;
+  double ms = 0, macs = 0;
+  std::vector<double> rows = {};  ///< that ran through each residual block, sums over scans
 };
+
+/// Points of each class: labelled so, predicted so, and both.
+Json counts_json(const ConfusionMatrix& matrix) {
+  Json truth = Json::array(), predicted = Json::array(), right = Json::array();
+  const auto classes = static_cast<std::uint8_t>(matrix.classes());
+  for (std::uint8_t c = 0; c < classes; ++c) {
+    std::int64_t row = matrix.count(c, kIgnored), column = 0;
+    for (std::uint8_t other = 0; other < classes; ++other) {
+      row += matrix.count(c, other);
+      column += matrix.count(other, c);
+    }
+    truth.push_back(row);
+    predicted.push_back(column);
+    right.push_back(matrix.count(c, c));
+  }
+  return {{"truth", truth}, {"predicted", predicted}, {"right", right}};
+}
 
 std::vector<ScanSource> open_all(const Options& o) {
   std::vector<ScanSource> sources;
@@ -123,6 +142,22 @@ std::vector<ScanSource> open_all(const Options& o) {
     }
   }
   return sources;
+}
+
+/// Voxels that run through each residual block of the model.
+std::vector<std::int64_t> rows_of_blocks(const Segmenter& segmenter) {
+  std::vector<std::int64_t> rows;
+  for (const compress::BlockRows& block : compress::block_rows(segmenter.model().graph()))
+    rows.push_back(segmenter.statistics().sizes.at(block.space));
+  return rows;
+}
+
+Json blocks_json(const Segmenter& segmenter, const Tally& tally) {
+  Json blocks = Json::array();
+  const auto names = compress::block_rows(segmenter.model().graph());
+  for (std::size_t b = 0; b < tally.rows.size(); ++b)
+    blocks.push_back({{"block", names[b].block}, {"rows", tally.rows[b] / static_cast<double>(tally.count)}});
+  return blocks;
 }
 
 void add_scan(const ScanSource& source, std::int64_t index, const Options& o, Segmenter& segmenter, Thinner& thinner,
@@ -146,13 +181,19 @@ void add_scan(const ScanSource& source, std::int64_t index, const Options& o, Se
   ++tally.count;
   tally.points += scan.size();
   tally.ms += segmenter.statistics().total_ms;
+  tally.macs += static_cast<double>(segmenter.statistics().macs);
+  const auto rows = rows_of_blocks(segmenter);
+  tally.rows.resize(rows.size());
+  for (std::size_t b = 0; b < rows.size(); ++b) tally.rows[b] += static_cast<double>(rows[b]);
   if (o.scans) {
     const Score score = own.score();
     tally.scans.push_back({{"file", entry.scan},
                            {"miou", score.miou},
                            {"classes", score.occurring},
                            {"points", score.labelled},
-                           {"accuracy", score.accuracy}});
+                           {"accuracy", score.accuracy},
+                           {"counts", counts_json(own)},
+                           {"rows", rows}});
   }
 }
 
@@ -192,6 +233,8 @@ Json to_json(const Options& o, const Segmenter& segmenter, const Tally& tally) {
   Json json = {{"model", segmenter.path()}, {"scans", tally.count}, {"failed", tally.failed}};
   json.update(score_json(score));
   json["ms_per_scan"] = tally.count > 0 ? tally.ms / static_cast<double>(tally.count) : 0;
+  json["macs_per_scan"] = tally.count > 0 ? tally.macs / static_cast<double>(tally.count) : 0;
+  if (!tally.rows.empty()) json["blocks"] = blocks_json(segmenter, tally);
   std::vector<ConfusionMatrix> groups;
   for (const auto& [name, matrix] : tally.by_group) groups.push_back(matrix);
   json["groups"] = groups.size();

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,11 +95,12 @@ struct WindowOptions {
 
 /// Which rows of a sample stay; see the op "select_top".
 struct SelectTopOptions {
-  double share = 1.0;        ///< of the rows that may go
-  std::int64_t count = 0;    ///< not 0: at most so many of them instead
-  std::int64_t leading = 0;  ///< rows at the beginning of a sample that stay and are not counted
-  bool round_up = true;      ///< share times rows
-  bool fuse = false;         ///< a sample that loses rows gets one more at its end, for fuse_rows
+  double share = 1.0;                ///< of the rows that may go
+  std::int64_t count = 0;            ///< not 0: at most so many of them instead
+  std::int64_t leading = 0;          ///< rows at the beginning of a sample that stay and are not counted
+  bool round_up = true;              ///< share times rows
+  bool fuse = false;                 ///< a sample that loses rows gets one more at its end, for fuse_rows
+  std::optional<double> above = {};  ///< of those that share or count keep, the rows with a score above it
 };
 
 /// Which rows of a sample become one; see the op "match_tokens".

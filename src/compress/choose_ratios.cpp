@@ -1,6 +1,7 @@
 #include "compress/choose_ratios.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -22,18 +23,41 @@ class LabelJudge {
     }
   }
 
-  double changed(const Model& model) const {
+  double changed(const Model& model, Changed by) const {
     Session session(model, {.executor = executor_});
-    std::int64_t changed = 0, all = 0;
+    std::vector<std::int64_t> same(256), wanted(256), found(256);  // by label
     for (std::size_t s = 0; s < scans_.size(); ++s) {
       const auto labels = session.run(scans_[s])["labels"].as<std::uint8_t>();
-      for (std::size_t i = 0; i < labels.size(); ++i) changed += labels[i] != wanted_[s][i] ? 1 : 0;
-      all += static_cast<std::int64_t>(labels.size());
+      for (std::size_t i = 0; i < labels.size(); ++i) {
+        ++wanted[wanted_[s][i]];
+        ++found[labels[i]];
+        if (labels[i] == wanted_[s][i]) ++same[labels[i]];
+      }
     }
-    return all > 0 ? static_cast<double>(changed) / static_cast<double>(all) : 0;
+    return by == Changed::labels ? of_labels(same, wanted) : of_classes(same, wanted, found);
   }
 
  private:
+  using Counts = std::vector<std::int64_t>;
+
+  static double of_labels(const Counts& same, const Counts& wanted) {
+    const auto all = std::accumulate(wanted.begin(), wanted.end(), std::int64_t{0});
+    if (all == 0) return 0;
+    const auto right = std::accumulate(same.begin(), same.end(), std::int64_t{0});
+    return static_cast<double>(all - right) / static_cast<double>(all);
+  }
+
+  static double of_classes(const Counts& same, const Counts& wanted, const Counts& found) {
+    double sum = 0;
+    int classes = 0;
+    for (std::size_t c = 0; c < wanted.size(); ++c) {
+      if (wanted[c] == 0) continue;
+      ++classes;
+      sum += static_cast<double>(same[c]) / static_cast<double>(wanted[c] + found[c] - same[c]);
+    }
+    return classes > 0 ? 1.0 - sum / classes : 0;
+  }
+
   const std::vector<Inputs>& scans_;
   Executor* executor_;
   std::vector<std::vector<std::uint8_t>> wanted_;
@@ -69,7 +93,7 @@ class Search {
           "the dense model {:.1f} ms. Take a larger budget, a narrower model or larger voxels",
           options_.budget_ms, fastest_, choice.ms_dense);
     }
-    choice.changed = choice.ratios.empty() ? 0 : judge_.changed(choice.model);
+    choice.changed = choice.ratios.empty() ? 0 : judge_.changed(choice.model, options_.by);
     for (const auto& row : table_) choice.table.insert(choice.table.end(), row.begin(), row.end());
     return choice;
   }
@@ -94,7 +118,7 @@ class Search {
       for (std::size_t l = 0; l < options_.levels.size(); ++l) {
         // Against the dense model of the same turns: the machine may have become slower or faster since the first.
         const double ms = whole_ms(times[l + 1]) - dense + dense_ms_;
-        row.push_back({stage, options_.levels[l], ms, judge_.changed(models[l + 1])});
+        row.push_back({stage, options_.levels[l], ms, judge_.changed(models[l + 1], options_.by)});
       }
       table_.push_back(std::move(row));
       if (options_.progress) options_.progress({"stages", static_cast<std::int64_t>(table_.size()), total});

@@ -16,12 +16,19 @@
 
 namespace rarefy::compress {
 
+/// What counts as changed.
+enum class Changed : std::uint8_t {
+  labels,   ///< the share of the labels that are not those of the dense model
+  classes,  ///< one minus the mean IoU against the labels of the dense model: rare classes count as much as others
+};
+
 struct ChooseRatiosOptions {
-  double budget_ms = 0;  ///< of a whole run, voxels and maps included
+  double budget_ms = 0;  ///< of a whole run, voxels and maps included (or of whatever `time` returns)
+  Changed by = Changed::labels;
   std::vector<double> levels = {0.1, 0.2, 0.3, 0.4, 0.5,
                                 0.6, 0.7, 0.8, 0.9};  ///< ratios that a stage may have beside 0, ascending
   DropVoxelsOptions drop = {};                        ///< scores and sharing; ratios are not looked at
-  TimeNetworks time;                                  ///< time_in_turns(), or known times
+  TimeNetworks time;                                  ///< time_in_turns(), known times, or another cost in their place
   Executor* executor = nullptr;                       ///< of the runs that count labels
   Progress progress = {};                             ///< after every model of the table; may throw to stop
 };
@@ -31,7 +38,7 @@ struct RatioCost {
   std::string stage;
   double ratio = 0;
   double ms = 0;       ///< of the whole model with this stage alone at this ratio
-  double changed = 0;  ///< share of the labels (0..1) that are not those of the dense model
+  double changed = 0;  ///< 0..1, see ChooseRatiosOptions::by
 };
 
 struct RatiosChoice {

@@ -1,7 +1,10 @@
 #include "compress/drop_voxels.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -124,22 +127,48 @@ class Dropper {
     const auto learned = options_.scores.find(block.stage);
     ValueId made = -1;
     if (learned == options_.scores.end()) {
-      made = copier_.builder.add("magnitude", {copier_.at(block.x)}, {}, block.stage + ".score")[0];
+      made = plain_score(block);
     } else {
-      const LinearScore& s = learned->second;
-      const std::int64_t channels = graph().type(block.x).channels;
-      RAREFY_CHECK(static_cast<std::int64_t>(s.weight.size()) == channels, UsageError,
-                   "drop voxels: the score of stage '{}' has {} weights, its input {} channels", block.stage,
-                   s.weight.size(), channels);
-      made = copier_.builder.add("linear", {copier_.at(block.x)},
-                                 {{"channels", std::int64_t{1}}, {"bias", std::int64_t{1}}}, block.stage + ".score")[0];
-      Tensor weight(Dtype::f32, {channels, 1}), bias(Dtype::f32, {1});
-      std::copy(s.weight.begin(), s.weight.end(), weight.mutable_as<float>().begin());
-      bias.mutable_as<float>()[0] = s.bias;
-      weights_.set(block.stage + ".score.weight", std::move(weight));
-      weights_.set(block.stage + ".score.bias", std::move(bias));
+      made = learned_score(block, learned->second);
     }
     return scores_[key] = made;
+  }
+
+  ValueId plain_score(const ResidualBlock& block) {
+    if (options_.plain == PlainScore::magnitude)
+      return copier_.builder.add("magnitude", {copier_.at(block.x)}, {}, block.stage + ".score")[0];
+    return place(block, options_.plain == PlainScore::random ? "random" : "spread");
+  }
+
+  /// By place alone: one node for all stages over a space.
+  ValueId place(const ResidualBlock& block, const char* order) {
+    const ValueId rows = copier_.at(graph().type(block.x).space);
+    auto [made, first] = places_.try_emplace(rows);
+    if (first)
+      made->second =
+          copier_.builder.add("site_order", {rows}, {{"order", std::string(order)}}, block.stage + ".place")[0];
+    return made->second;
+  }
+
+  ValueId learned_score(const ResidualBlock& block, const LinearScore& s) {
+    const std::int64_t channels = graph().type(block.x).channels;
+    RAREFY_CHECK(static_cast<std::int64_t>(s.weight.size()) == channels, UsageError,
+                 "drop voxels: the score of stage '{}' has {} weights, its input {} channels", block.stage,
+                 s.weight.size(), channels);
+    const ValueId linear =
+        copier_.builder.add("linear", {copier_.at(block.x)}, {{"channels", std::int64_t{1}}, {"bias", std::int64_t{1}}},
+                            block.stage + ".score")[0];
+    // A level of `spread` counts 1: the scale of the sum does not matter.
+    const float scale =
+        options_.spread > 0 ? 1.0f / (static_cast<float>(options_.spread) * std::max(1e-12f, s.deviation)) : 1.0f;
+    Tensor weight(Dtype::f32, {channels, 1}), bias(Dtype::f32, {1});
+    std::transform(s.weight.begin(), s.weight.end(), weight.mutable_as<float>().begin(),
+                   [scale](float w) { return scale * w; });
+    bias.mutable_as<float>()[0] = scale * s.bias;
+    weights_.set(block.stage + ".score.weight", std::move(weight));
+    weights_.set(block.stage + ".score.bias", std::move(bias));
+    if (options_.spread <= 0) return linear;
+    return copier_.builder.add("add", {linear, place(block, "spread")}, {}, block.stage + ".score_and_place")[0];
   }
 
   Kept select(const ResidualBlock& block, const Keep& keep) {
@@ -153,7 +182,9 @@ class Dropper {
   }
 
   void check_nested(const ResidualBlock& block, const Keep& keep, ValueId scores) {
-    const auto [before, first] = last_.try_emplace(scores, keep);
+    // Stages may have one score (a place has no features) without having to nest.
+    const std::string key = options_.sharing == Scores::per_space ? std::to_string(scores) : block.stage;
+    const auto [before, first] = last_.try_emplace(key, keep);
     if (first) return;
     const bool by_threshold = keep.threshold && before->second.threshold;
     const bool falls = by_threshold ? *keep.threshold < *before->second.threshold : keep.ratio < before->second.ratio;
@@ -164,9 +195,12 @@ class Dropper {
     before->second = keep;
   }
 
+  bool sees_all() const { return options_.surroundings == Surroundings::cells; }
+
   /// The block's input on the rows that stay. Where the block before kept the same rows, its result is there already.
   void enter(const ResidualBlock& block, const Keep& keep, Inside& inside) {
     inside.kept = select(block, keep);
+    if (sees_all()) return;  // the first convolution takes the step to the kept rows
     const auto same = on_kept_.find({block.x, inside.kept.space});
     inside.values[block.x] = same != on_kept_.end()
                                  ? same->second.made
@@ -174,10 +208,34 @@ class Dropper {
                                                        block.name + ".gather")[0];
   }
 
+  /// From the rows that the convolution's input has to those that stay.
   ValueId map_on_kept(const Node& node, const ResidualBlock& block, const Inside& inside) {
     const Node& map = graph().producer(node.inputs[1]);
-    return copier_.builder.add("kernel_map", {inside.kept.space, inside.kept.space}, map.attributes,
-                               block.name + "." + map.name)[0];
+    const bool from_all = !inside.values.contains(node.inputs[0]);
+    const ValueId from = from_all ? copier_.at(graph().type(block.x).space) : inside.kept.space;
+    const ValueId made = copier_.builder.add("kernel_map", {from, inside.kept.space}, map.attributes,
+                                             fmt::format("{}.{}{}", block.name, map.name, from_all ? ".all" : ""))[0];
+    return made;
+  }
+
+  /// What the others get of a branch that ran on the kept rows: the mean over those in their cell.
+  ValueId shared_in_cells(const ResidualBlock& block, const Inside& inside, ValueId branch) {
+    GraphBuilder& b = copier_.builder;
+    const ValueId all = copier_.at(graph().type(block.x).space);
+    auto [cells, first] = cells_.try_emplace(all);
+    if (first) {
+      const std::vector<std::int64_t> edge{options_.cell};
+      const std::string name = "cells_of_" + block.stage;
+      cells->second.space = b.add("downsample", {all}, {{"kernel", edge}, {"stride", edge}}, name)[0];
+      cells->second.of_row = b.add("locate", {all, cells->second.space}, {}, name + ".of_row")[0];
+    }
+    auto [of_kept, new_kept] = cell_of_kept_.try_emplace(inside.kept.space);
+    if (new_kept)
+      of_kept->second = b.add("locate", {inside.kept.space, cells->second.space}, {}, block.name + ".cells")[0];
+    const ValueId means =
+        b.add("reduce", {branch, of_kept->second}, {{"reduction", std::string("mean")}}, block.name + ".shared")[0];
+    const ValueId others = b.add("gather", {means, cells->second.of_row}, {}, block.name + ".others")[0];
+    return b.add("overlay", {others, branch, inside.kept.kept_of_row}, {}, block.name + ".overlay")[0];
   }
 
   void copy_in_block(std::int32_t n, const Node& node, std::size_t b) {
@@ -189,6 +247,8 @@ class Dropper {
       return std::find(nodes.begin(), nodes.end(), n) != nodes.end();
     };
     if (is_in(block.shortcut)) return copier_.copy(node);
+    // With layers in the shortcut the sum is over all rows: what a dropped voxel gets from the branch is nothing.
+    const bool over_all = !block.shortcut.empty() || sees_all();
     std::vector<ValueId> inputs;
     for (const ValueId v : node.inputs) {
       if (graph().type(v).kind != ValueKind::features) {
@@ -199,9 +259,9 @@ class Dropper {
       inputs.push_back(found != inside.values.end() ? found->second : copier_.at(v));
     }
     ValueId made = copier_.builder.add(node.op, std::move(inputs), node.attributes, node.name, node.parameters)[0];
-    // With layers in the shortcut the sum is over all rows: what a dropped voxel gets from the branch is nothing.
-    const bool over_all = !block.shortcut.empty();
-    if (n == block.branch.back() && over_all)
+    if (n == block.branch.back() && sees_all())
+      made = shared_in_cells(block, inside, made);
+    else if (n == block.branch.back() && over_all)
       made = copier_.builder.add("gather", {made, inside.kept.kept_of_row}, {{"fill", 0.0}}, block.name + ".back")[0];
     inside.values[node.outputs[0]] = made;
     if (node.outputs[0] != block.y) return;
@@ -226,11 +286,18 @@ class Dropper {
   const std::vector<ResidualBlock> blocks_;
   const std::vector<Keep> keeps_;
   Weights weights_;
-  std::vector<int> block_of_;                              ///< by node: the block that drops, or -1
-  std::map<std::string, ValueId> scores_;                  ///< by stage or space, in the new graph
-  std::map<ValueId, Keep> last_;                           ///< by scores: what the block before kept
+  std::vector<int> block_of_;              ///< by node: the block that drops, or -1
+  std::map<std::string, ValueId> scores_;  ///< by stage or space, in the new graph
+  std::map<std::string, Keep> last_;       ///< by stage (or scores that stages share): what the block before kept
   std::map<std::pair<ValueId, ValueId>, OnKept> on_kept_;  ///< by value and sub-space
   std::map<std::size_t, Inside> inside_;                   ///< by block
+  /// Larger voxels over a space.
+  struct Cells {
+    ValueId space = -1, of_row = -1;
+  };
+  std::map<ValueId, ValueId> places_;        ///< by space, in the new graph: its site_order
+  std::map<ValueId, Cells> cells_;           ///< by space of all rows, in the new graph
+  std::map<ValueId, ValueId> cell_of_kept_;  ///< by sub-space
 };
 
 }  // namespace
@@ -240,6 +307,36 @@ Model drop_voxels(const Model& model, const DropVoxelsOptions& options) { return
 bool drops_voxels(const Graph& graph) {
   return std::any_of(graph.nodes().begin(), graph.nodes().end(),
                      [](const Node& node) { return node.op == "select_best"; });
+}
+
+std::vector<BlockRows> block_rows(const Graph& graph) {
+  std::map<std::int32_t, BlockRows> by_node;  // in the order of the graph
+  const auto selection = [&graph](ValueId value) {
+    const std::int32_t n = graph.values()[at(value)].node;
+    return graph.nodes()[at(n)].op == "select_best" ? n : -1;
+  };
+  std::set<std::string> known;
+  for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
+    const Node& node = graph.nodes()[n];
+    if (node.op != "sparse_conv" && node.op != "depthwise_conv" && node.op != "grouped_conv") continue;
+    const std::int32_t select = selection(graph.type(node.outputs[0]).space);
+    const std::string block = node.name.substr(0, node.name.rfind('.'));
+    if (select >= 0 && known.insert(block).second)
+      by_node[static_cast<std::int32_t>(n)] = {block, graph.type(node.outputs[0]).space, select};
+  }
+  for (const ResidualBlock& block : residual_blocks(graph))
+    if (selection(graph.type(block.x).space) < 0) by_node[block.add] = {block.name, graph.type(block.x).space, -1};
+  std::vector<BlockRows> blocks;
+  for (auto& [unused, block] : by_node) blocks.push_back(std::move(block));
+  return blocks;
+}
+
+double left_out_as_asked(const Graph& graph) {
+  const auto blocks = block_rows(graph);
+  double sum = 0;
+  for (const BlockRows& block : blocks)
+    if (block.select >= 0) sum += 1.0 - graph.nodes()[at(block.select)].number("share");
+  return blocks.empty() ? 0 : sum / static_cast<double>(blocks.size());
 }
 
 }  // namespace rarefy::compress

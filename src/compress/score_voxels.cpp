@@ -52,10 +52,24 @@ class Regression {
     LinearScore score;
     for (std::size_t i = 0; i + 1 < n; ++i) score.weight.push_back(static_cast<float>(w[i]));
     score.bias = static_cast<float>(w[n - 1]);
+    score.deviation = static_cast<float>(deviation(w));
     return score;
   }
 
  private:
+  /// Of the predictions, from the same sums.
+  double deviation(const std::vector<double>& w) const {
+    const std::size_t n = unknowns_;
+    const double rows = squares_[n * n - 1];
+    if (rows <= 0) return 0;
+    double square = 0, sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum += w[i] * squares_[(n - 1) * n + i];
+      for (std::size_t j = 0; j < n; ++j) square += w[i] * w[j] * squares_[std::max(i, j) * n + std::min(i, j)];
+    }
+    return std::sqrt(std::max(0.0, square / rows - sum / rows * (sum / rows)));
+  }
+
   std::size_t unknowns_;
   std::vector<double> squares_;  ///< lower triangle
   std::vector<double> products_;
@@ -79,45 +93,50 @@ std::vector<Stage> stages_of(const Graph& graph) {
   return stages;
 }
 
-void observe(const Outputs& found, const Stage& stage, Regression& regression) {
+/// The model with the outputs "x", "0", "1", ... (what each block adds), and for cells "instead0", "instead1", ...
+Model observed(const Model& model, const Stage& stage, const DropVoxelsOptions& options) {
+  Copier copier(model.graph());
+  for (const Node& node : model.graph().nodes()) copier.copy(node);
+  GraphBuilder& b = copier.builder;
+  b.output("x", copier.at(stage.x));
+  const ValueId rows = copier.at(model.graph().type(stage.x).space);
+  const bool cells = options.surroundings == Surroundings::cells;
+  ValueId cell_of_row = -1;
+  if (cells) {
+    const std::vector<std::int64_t> edge{options.cell};
+    const ValueId space = b.add("downsample", {rows}, {{"kernel", edge}, {"stride", edge}}, "observed.cells")[0];
+    cell_of_row = b.add("locate", {rows, space}, {}, "observed.cell_of_row")[0];
+  }
+  for (std::size_t i = 0; i < stage.branches.size(); ++i) {
+    const ValueId branch = copier.at(stage.branches[i]);
+    b.output(std::to_string(i), branch);
+    if (!cells) continue;
+    const std::string name = "observed.mean" + std::to_string(i);
+    const ValueId mean = b.add("reduce", {branch, cell_of_row}, {{"reduction", std::string("mean")}}, name)[0];
+    b.output("instead" + std::to_string(i), b.add("gather", {mean, cell_of_row}, {}, name + ".back")[0]);
+  }
+  return Model(b.build(), model.weights(), model.pipeline());
+}
+
+void observe(const Outputs& found, const Stage& stage, bool cells, Regression& regression) {
   const auto x = found["x"].matrix<const float>();
   for (std::int64_t r = 0; r < x.rows; ++r) {
     double wanted = 0;
     for (std::size_t b = 0; b < stage.branches.size(); ++b) {
       const auto branch = found[std::to_string(b)].matrix<const float>();
+      const auto instead = cells ? found["instead" + std::to_string(b)].matrix<const float>() : branch;
       double sum = 0;
-      for (std::int64_t c = 0; c < branch.cols; ++c) sum += std::abs(static_cast<double>(branch(r, c)));
+      for (std::int64_t c = 0; c < branch.cols; ++c)
+        sum += std::abs(static_cast<double>(branch(r, c)) - (cells ? static_cast<double>(instead(r, c)) : 0.0));
       wanted += sum / static_cast<double>(std::max<std::int64_t>(1, branch.cols));
     }
     if (std::isfinite(wanted)) regression.add(x.row(r), wanted);
   }
 }
 
-}  // namespace
-
-std::map<std::string, LinearScore> learn_scores(const Model& model, const std::vector<Inputs>& scans,
-                                                Executor* executor) {
-  RAREFY_CHECK(!scans.empty(), UsageError, "scores are learned from scans, none was given");
-  const std::vector<Stage> stages = stages_of(model.graph());
-  RAREFY_CHECK(!stages.empty(), UnsupportedError, "the model has no residual block around which voxels could be led");
-  std::map<std::string, LinearScore> scores;
-  for (const Stage& stage : stages) {  // one after another: their features would not fit side by side
-    std::vector<std::pair<std::string, ValueId>> outputs{{"x", stage.x}};
-    for (std::size_t b = 0; b < stage.branches.size(); ++b) outputs.emplace_back(std::to_string(b), stage.branches[b]);
-    Session session(with_outputs(model, outputs), {.executor = executor});
-    Regression regression(static_cast<std::size_t>(model.graph().type(stage.x).channels));
-    for (const Inputs& scan : scans) observe(session.run(scan), stage, regression);
-    scores[stage.name] = regression.solve();
-  }
-  return scores;
-}
-
-std::map<std::string, double> pooled_thresholds(const Model& model, const DropVoxelsOptions& options,
-                                                const std::vector<Inputs>& scans, Executor* executor) {
-  RAREFY_CHECK(!scans.empty(), UsageError, "thresholds are found on scans, none was given");
-  DropVoxelsOptions by_share = options;
-  by_share.thresholds.clear();
-  const Model dropped = drop_voxels(model, by_share);
+/// By name of a selection: the score that its share of the rows of all scans together does not exceed.
+std::map<std::string, double> thresholds_by_node(const Model& dropped, const std::vector<Inputs>& scans,
+                                                 Executor* executor) {
   std::vector<std::pair<std::string, ValueId>> outputs;
   std::map<std::string, double> share;
   for (const Node& node : dropped.graph().nodes()) {
@@ -141,6 +160,33 @@ std::map<std::string, double> pooled_thresholds(const Model& model, const DropVo
     std::nth_element(values.begin(), values.begin() + last, values.end());
     by_node[name] = values[static_cast<std::size_t>(last)];
   }
+  return by_node;
+}
+
+}  // namespace
+
+std::map<std::string, LinearScore> learn_scores(const Model& model, const std::vector<Inputs>& scans,
+                                                Executor* executor, const DropVoxelsOptions& options) {
+  RAREFY_CHECK(!scans.empty(), UsageError, "scores are learned from scans, none was given");
+  const std::vector<Stage> stages = stages_of(model.graph());
+  RAREFY_CHECK(!stages.empty(), UnsupportedError, "the model has no residual block around which voxels could be led");
+  std::map<std::string, LinearScore> scores;
+  for (const Stage& stage : stages) {  // one after another: their features would not fit side by side
+    Session session(observed(model, stage, options), {.executor = executor});
+    Regression regression(static_cast<std::size_t>(model.graph().type(stage.x).channels));
+    for (const Inputs& scan : scans)
+      observe(session.run(scan), stage, options.surroundings == Surroundings::cells, regression);
+    scores[stage.name] = regression.solve();
+  }
+  return scores;
+}
+
+std::map<std::string, double> pooled_thresholds(const Model& model, const DropVoxelsOptions& options,
+                                                const std::vector<Inputs>& scans, Executor* executor) {
+  RAREFY_CHECK(!scans.empty(), UsageError, "thresholds are found on scans, none was given");
+  DropVoxelsOptions by_share = options;
+  by_share.thresholds.clear();
+  const auto by_node = thresholds_by_node(drop_voxels(model, by_share), scans, executor);
   // Blocks of a stage that keep the same rows share one node, which has the name of the first.
   std::map<std::string, double> thresholds;
   double latest = 0;
@@ -154,6 +200,26 @@ std::map<std::string, double> pooled_thresholds(const Model& model, const DropVo
     thresholds[block.name] = latest;
   }
   return thresholds;
+}
+
+Model with_pooled_thresholds(const Model& dropped, const std::vector<Inputs>& scans, Executor* executor) {
+  RAREFY_CHECK(!scans.empty(), UsageError, "thresholds are found on scans, none was given");
+  RAREFY_CHECK(drops_voxels(dropped.graph()), UnsupportedError,
+               "the model drops no voxels: drop some first (rarefy compress --what voxels)");
+  const auto thresholds = thresholds_by_node(dropped, scans, executor);
+  Copier copier(dropped.graph());
+  for (const Node& node : dropped.graph().nodes()) {
+    Attributes attributes = node.attributes;
+    if (const auto found = thresholds.find(node.name); found != thresholds.end()) {
+      attributes["share"] = 1.0;
+      attributes["above"] = std::vector<double>{found->second};
+    }
+    copier.copy(node, copier.inputs_of(node), std::move(attributes));
+  }
+  for (const GraphOutput& o : dropped.graph().outputs()) copier.builder.output(o.name, copier.at(o.value));
+  Model result(copier.builder.build(), dropped.weights(), dropped.pipeline());
+  result.notes = dropped.notes;
+  return result;
 }
 
 }  // namespace rarefy::compress

@@ -53,6 +53,7 @@ Builder::Selected Builder::select_top(ValueId scores, const SelectTopOptions& o)
                             {"count", o.count},
                             {"leading", o.leading},
                             {"rounding", std::string(o.round_up ? "up" : "down")},
+                            {"above", o.above ? std::vector<double>{*o.above} : std::vector<double>{}},
                             {"fuse", static_cast<std::int64_t>(o.fuse)}});
   return {outputs[0], outputs[1], outputs[2]};
 }

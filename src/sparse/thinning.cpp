@@ -1,42 +1,26 @@
 #include "sparse/thinning.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
 
 #include "base/check.h"
 #include "sparse/key_sort.h"
+#include "sparse/morton.h"
+#include "sparse/row_sets.h"
 
 namespace rarefy {
 namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-/// Bits of a number, as many apart as there are axes: a table of bytes.
-struct Spreader {
-  std::uint64_t table[256];
-  int dims;
-  explicit Spreader(int d) : dims(d) {
-    for (std::uint64_t v = 0; v < 256; ++v) {
-      table[v] = 0;
-      for (int b = 0; b < 8; ++b) table[v] |= (v >> b & 1) << (b * d);
-    }
-  }
-  std::uint64_t operator()(std::uint64_t v) const {
-    std::uint64_t result = 0;
-    for (int byte = 0; v >> (8 * byte) != 0; ++byte) result |= table[v >> (8 * byte) & 255] << (8 * byte * dims);
-    return result;
-  }
-};
-
 /// Positions along Morton's curve: every cell of 2, 4, 8, ... voxels is a stretch of it. Fields are offset-binary, so
 /// that cells do not straddle the origin.
 void make_codes(const Coords& coords, std::vector<std::uint64_t>& code) {
   const KeyLayout layout = key_layout(coords.dims);
   const KeyFields fields(layout);
-  const Spreader spread(coords.dims);
+  const MortonSpreader spread(coords.dims);
   code.resize(coords.keys.size());
   for (std::size_t r = 0; r < code.size(); ++r) {
     const std::uint64_t key = coords.keys[r];
@@ -59,11 +43,6 @@ std::uint32_t ordered(float v) {
   std::uint32_t bits = 0;
   std::memcpy(&bits, &v, sizeof bits);
   return bits;
-}
-
-/// The smallest cell that holds both: 0 = the same voxel, 1 = cells of 2, 2 = of 4, ...
-int common_level(std::uint64_t a, std::uint64_t b, int dims) {
-  return (static_cast<int>(std::bit_width(a ^ b)) + dims - 1) / dims;
 }
 
 class Thinner {
@@ -305,6 +284,34 @@ std::int64_t thin(Matrix<const float> points, const Thinning& wanted, Voxels& vo
   RAREFY_CHECK(wanted.most >= 0, UsageError, "{} voxels at most make no sense; 0 = any number", wanted.most);
   if (!wanted.active() || voxels.coords.rows() == 0) return 0;
   return Thinner(points, wanted, voxels, scratch).run();
+}
+
+void thin_rows(Matrix<const float> points, const Thinning& wanted, const Voxels& voxels, ThinRowsScratch& scratch,
+               RowIndex& kept, RowIndex& place, Coords& out) {
+  Voxels& v = scratch.voxels;  // without the working memory of `voxels`
+  v.coords.dims = voxels.coords.dims;
+  v.coords.stride = voxels.coords.stride;
+  v.coords.keys = voxels.coords.keys;
+  v.coords.batch_begin = voxels.coords.batch_begin;
+  v.voxel_of_point = voxels.voxel_of_point;
+  v.point_order = voxels.point_order;
+  v.point_begin = voxels.point_begin;
+  (void)thin(points, wanted, v, scratch.thin);
+  const std::size_t before = voxels.coords.keys.size(), after = v.coords.keys.size();
+  kept.voxel_of_point.resize(after);
+  place.voxel_of_point.resize(before);
+  for (std::size_t r = 0, n = 0; r < before; ++r) {
+    if (n < after && voxels.coords.keys[r] == v.coords.keys[n]) kept.voxel_of_point[n++] = static_cast<std::int32_t>(r);
+    // Every voxel has a point, which knows.
+    place.voxel_of_point[r] =
+        v.voxel_of_point[static_cast<std::size_t>(voxels.point_order[static_cast<std::size_t>(voxels.point_begin[r])])];
+  }
+  invert_index(static_cast<std::int64_t>(before), kept);
+  invert_any_index(static_cast<std::int64_t>(after), place);
+  out.dims = v.coords.dims;
+  out.stride = v.coords.stride;
+  out.keys = v.coords.keys;
+  out.batch_begin = v.coords.batch_begin;
 }
 
 }  // namespace rarefy

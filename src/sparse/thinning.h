@@ -3,6 +3,7 @@
 #include "rarefy/executor.h"
 #include "rarefy/tensor.h"
 #include "rarefy/thinning.h"
+#include "sparse/site_sets.h"
 #include "sparse/voxelize.h"
 
 namespace rarefy {
@@ -27,5 +28,18 @@ struct ThinScratch {
 /// @throws UsageError  a share outside 0 to 1, or a negative number
 /// Cost: O(V), a radix sort. Deterministic; no allocation once the vectors have grown.
 std::int64_t thin(Matrix<const float> points, const Thinning& wanted, Voxels& voxels, ThinScratch& scratch);
+
+/// Working memory of thin_rows; keeps its capacity.
+struct ThinRowsScratch {
+  Voxels voxels;
+  ThinScratch thin;
+};
+
+/// The same choice as a selection of rows: `voxels` stays as it is.
+/// @param kept   gets, for each voxel that stays, its row in `voxels`; inverted
+/// @param place  gets, for each row of `voxels`, the new row of itself, or of the voxel whose label it gets; inverted
+/// @param out    coordinates of the voxels that stay
+void thin_rows(Matrix<const float> points, const Thinning& wanted, const Voxels& voxels, ThinRowsScratch& scratch,
+               RowIndex& kept, RowIndex& place, Coords& out);
 
 }  // namespace rarefy

@@ -41,6 +41,13 @@ std::vector<std::uint8_t> row_labels(const Graph& graph, const Prepared& prepare
   const ValueId space = graph.type(value).space;
   for (const Node& node : graph.nodes()) {
     if (node.op == "input_points" && node.outputs[0] == space) return {point_labels.begin(), point_labels.end()};
+    if (node.op == "thin" && node.outputs[0] == space) {
+      const std::vector<std::uint8_t> all = row_labels(graph, prepared, node.inputs[1], point_labels);
+      std::vector<std::uint8_t> labels;
+      for (const std::int32_t row : prepared.index(node.outputs[1]).voxel_of_point)
+        labels.push_back(all[static_cast<std::size_t>(row)]);
+      return labels;
+    }
     if (node.op != "voxelize" || node.outputs[0] != space) continue;
     const Voxels& voxels = prepared.index(node.outputs[1]);
     std::vector<std::uint8_t> labels(static_cast<std::size_t>(voxels.coords.rows()), kIgnored);

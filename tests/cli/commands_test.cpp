@@ -172,6 +172,27 @@ TEST_F(Program, eval_counts_every_labelled_point) {
   }
   EXPECT_EQ(json["classes"], occurring);
   EXPECT_NEAR(json["miou"].get<double>(), sum / occurring, 1e-12);
+  // The scans' own counts add up to the whole; voxels that run through the blocks are those of the levels.
+  for (std::size_t c = 0; c < json["per_class"].size(); ++c) {
+    std::map<std::string, std::int64_t> all;
+    for (const auto& scan : json["per_scan"])
+      for (const char* what : {"truth", "predicted", "right"}) all[what] += scan["counts"][what][c].get<std::int64_t>();
+    EXPECT_EQ(all["truth"], json["per_class"][c]["points"].get<std::int64_t>());
+    if (all["truth"] > 0) {
+      EXPECT_NEAR(
+          json["per_class"][c]["iou"].get<double>(),
+          static_cast<double>(all["right"]) / static_cast<double>(all["truth"] + all["predicted"] - all["right"]),
+          1e-12);
+    }
+  }
+  EXPECT_GT(json["macs_per_scan"].get<double>(), 1e6);
+  ASSERT_EQ(run("inspect --builder minkunet --width 0.2 --voxel 0.2 --save m.safetensors").code, 0);
+  const auto residual = run("eval set --model m.safetensors --json --scans").json();
+  ASSERT_EQ(residual["blocks"].size(), 16u);
+  double rows = 0;
+  for (const auto& scan : residual["per_scan"]) rows += scan["rows"][15].get<double>() / 2;
+  EXPECT_NEAR(residual["blocks"][15]["rows"].get<double>(), rows, 1e-6);
+  EXPECT_GT(rows, 10);
   EXPECT_THAT(run("eval set --confusion").out, HasSubstr("mIoU"));
 }
 
@@ -386,6 +407,27 @@ TEST_F(Program, compress_leads_voxels_around_blocks) {
     const Result refused = run(common + wrong + " --out x.safetensors");
     EXPECT_EQ(refused.code, 2) << wrong << refused.err;
   }
+  // Ahead and inside, place and cells; then one threshold per block; then what eval says of the blocks.
+  const Result ours = run(common +
+                          "--score learned --spread 0.3 --surroundings cells --ahead 0.5 --ratio up4=0.5 "
+                          "--out ours.safetensors --json");
+  ASSERT_EQ(ours.code, 0) << ours.err;
+  const auto blocks = ours.json()["blocks"];
+  EXPECT_EQ(blocks.back()["block"], "up4.res2");
+  EXPECT_NEAR(blocks.back()["left_out"].get<double>(), 0.75, 0.01);
+  const Result thresholds = run(
+      "compress --what thresholds --model ours.safetensors --data a.bin --repetitions 1 --out t.safetensors --json");
+  ASSERT_EQ(thresholds.code, 0) << thresholds.err;
+  EXPECT_NEAR(thresholds.json()["left_out_mean"].get<double>(), 0.0, 0.01);  // against the shares, on the same scan
+  EXPECT_THAT(run("inspect t.safetensors").out, HasSubstr("one threshold over all scans"));
+  const Result searched = run(common + "--left-out 0.3 --by classes --score random --out l.safetensors --json");
+  ASSERT_EQ(searched.code, 0) << searched.err;
+  EXPECT_NEAR(searched.json()["left_out_mean"].get<double>(), 0.3, 0.02);
+  EXPECT_EQ(searched.json()["table"].size(), 72u);
+  for (const char* wrong : {"--ahead 1 --ratio 0.5", "--spread 1 --ratio 0.5", "--left-out 0.95",
+                            "--cell 1 --ratio 0.5", "--left-out 0.5 --ratio 0.5"})
+    EXPECT_EQ(run(common + wrong + " --out x.safetensors").code, 2) << wrong;
+  EXPECT_EQ(run("compress --what thresholds --model m.safetensors --data a.bin --out x.safetensors").code, 1);
   const auto offsets = run("compress --what offsets --model m.safetensors --data a.bin --ratio 0.3 --repetitions 1 "
                            "--out o.safetensors --json")
                            .json();

@@ -118,5 +118,64 @@ TEST(Thresholds, drop_the_share_over_all_scans_together) {
   EXPECT_NEAR(static_cast<double>(kept) / static_cast<double>(all), 0.5, 0.01);
 }
 
+/// Shares in the model become thresholds; of these scans together each block drops the same share.
+TEST(Thresholds, of_a_model_that_drops_by_share) {
+  const Model model = test::small_network(2);
+  const std::vector<float> few = test::some_points(1, 500), many = test::some_points(2, 3000);
+  const std::vector<Inputs> scans{{{"points", test::view_of(few)}}, {{"points", test::view_of(many)}}};
+  const Model by_share = drop_voxels(model, {.ratios = {{"down2", 0.3}, {"up4", 0.6}}});
+  const Model by_threshold = with_pooled_thresholds(by_share, scans);
+  EXPECT_NEAR(left_out_as_asked(by_share.graph()), (2 * 0.3 + 2 * 0.6) / 16, 1e-9);
+  std::map<std::string, double> rows[2], all;
+  for (int m = 0; m < 2; ++m) {
+    const Graph& graph = (m == 0 ? by_share : by_threshold).graph();
+    Session session(m == 0 ? by_share : by_threshold);
+    for (const Inputs& scan : scans) {
+      session.run(scan);
+      for (const BlockRows& block : block_rows(graph))
+        rows[m][block.block] += static_cast<double>(session.statistics().sizes.at(block.space));
+    }
+  }
+  EXPECT_EQ(rows[0].size(), 16u);
+  for (const auto& [block, count] : rows[0]) EXPECT_NEAR(rows[1].at(block), count, 4.0) << block;
+  test::expect_error<UnsupportedError>([&] { (void)with_pooled_thresholds(model, scans); }, {"drops no voxels"});
+}
+
+/// The table's figures are those of plain loops over the labels.
+TEST(ChooseRatios, counts_labels_or_classes) {
+  const Data data;
+  const Model third = drop_voxels(data.model, {.ratios = {{"up4", 0.3}}});
+  Session before(data.model), after(third);
+  const auto wanted = before.run(data.scans[0])["labels"].as<std::uint8_t>();
+  const auto found = after.run(data.scans[0])["labels"].as<std::uint8_t>();
+  double same = 0, iou = 0;
+  int classes = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) same += wanted[i] == found[i] ? 1 : 0;
+  for (int c = 0; c < 256; ++c) {
+    double both = 0, either = 0, in_wanted = 0;
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      both += wanted[i] == c && found[i] == c ? 1 : 0;
+      either += wanted[i] == c || found[i] == c ? 1 : 0;
+      in_wanted += wanted[i] == c ? 1 : 0;
+    }
+    if (in_wanted == 0) continue;
+    ++classes;
+    iou += both / either;
+  }
+  for (const Changed by : {Changed::labels, Changed::classes}) {
+    const RatiosChoice choice = choose_ratios(
+        data.model, data.scans, {.budget_ms = 101, .by = by, .levels = {0.3}, .time = known_times({{"up4", 30}})});
+    const double expected = by == Changed::labels ? 1 - same / static_cast<double>(wanted.size()) : 1 - iou / classes;
+    bool seen = false;
+    for (const RatioCost& cost : choice.table) {
+      if (cost.stage != "up4") continue;
+      seen = true;
+      EXPECT_NEAR(cost.changed, expected, 1e-9);
+      EXPECT_GT(cost.changed, 0.0);
+    }
+    EXPECT_TRUE(seen);
+  }
+}
+
 }  // namespace
 }  // namespace rarefy::compress

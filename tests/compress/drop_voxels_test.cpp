@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <set>
 
+#include "compress/rewrite.h"
+#include "compress/score_voxels.h"
 #include "compress/small_network.h"
 #include "oracle/graph.h"
 #include "rarefy/builder.h"
@@ -174,6 +177,53 @@ TEST(DropVoxels, finds_the_blocks_of_the_networks) {
   EXPECT_TRUE(residual_blocks(models::build("minkunet_small", options)).empty());
 }
 
+/// The branch is one convolution, so that a kept voxel, which sees all voxels, gets what it gets without dropping; the
+/// others get the mean over those kept in their cell, or nothing.
+TEST(DropVoxels, cells_share_what_their_kept_voxels_get) {
+  for (const std::uint64_t seed : {1u, 2u, 3u}) {
+    Builder b;
+    const ValueId x = b.sparse_input(4, 2);
+    const ValueId branch = b.conv(x, {.channels = 4, .kernel = {3}, .name = "s.one.conv"});
+    b.output("branch", branch);
+    b.output("y", b.relu(b.add_values(branch, x)));
+    Builder own;  // the same without the second output, which would be a reader of the branch
+    const ValueId same = own.sparse_input(4, 2);
+    own.output("y",
+               own.relu(own.add_values(own.conv(same, {.channels = 4, .kernel = {3}, .name = "s.one.conv"}), same)));
+    const Graph graph = own.build();
+    const Weights weights = initial_weights(graph, seed);
+    const Model dropped =
+        drop_voxels(Model(graph, weights), {.ratios = {{"s", 0.6}}, .surroundings = Surroundings::cells, .cell = 3});
+    Rng rng(seed);
+    const Sites sites = random_sites(4, rng);
+    Session dense(Model(b.build(), weights)), sparse(dropped);
+    const auto full = dense.run({{"x", sites.view()}})["branch"].matrix<const float>();
+    const auto found = sparse.run({{"x", sites.view()}})["y"].matrix<const float>();
+    const auto kept = slow_choice(sites, 0.4);
+    const auto cell = [&](std::int64_t r) {
+      const auto at = [&](std::int64_t i) { return sites.coords[static_cast<std::size_t>(3 * r + i)]; };
+      return std::array<int, 3>{at(0), (at(1) + 30) / 3, (at(2) + 30) / 3};
+    };
+    int shared = 0, lone = 0;
+    for (std::int64_t r = 0; r < sites.rows(); ++r) {
+      std::vector<std::int64_t> from;
+      for (std::int64_t o = 0; o < sites.rows(); ++o)
+        if (kept[static_cast<std::size_t>(o)] != 0 &&
+            (kept[static_cast<std::size_t>(r)] != 0 ? o == r : cell(o) == cell(r)))
+          from.push_back(o);
+      (from.empty() ? lone : shared) += kept[static_cast<std::size_t>(r)] == 0 ? 1 : 0;
+      for (std::int64_t c = 0; c < 4; ++c) {
+        float added = 0;
+        for (const std::int64_t o : from) added += full(o, c) / static_cast<float>(from.size());
+        const float expected = std::max(0.0f, added + sites.values[static_cast<std::size_t>(4 * r + c)]);
+        ASSERT_NEAR(found(r, c), expected, 1e-5) << r << " " << c;
+      }
+    }
+    EXPECT_GT(shared, 5);
+    EXPECT_GT(lone, 0);
+  }
+}
+
 /// Whole networks against the oracle, which runs the changed graph in plain double precision.
 TEST(DropVoxels, networks_equal_the_oracle_and_survive_the_file) {
   for (const char* builder : {"minkunet", "spvcnn"}) {
@@ -183,7 +233,9 @@ TEST(DropVoxels, networks_equal_the_oracle_and_survive_the_file) {
       const Model model(graph, lively(graph, 5), options.pipeline);
       DropVoxelsOptions how{.ratios = {{"down1", 0.5}, {"down2.res2", 0.6}, {"up3", 0.5}, {"up4", 0.25}},
                             .thresholds = {{"up4.res1", 0.2}, {"up4.res2", 0.2}},
-                            .sharing = sharing};
+                            .plain = sharing == Scores::per_stage ? PlainScore::spread : PlainScore::magnitude,
+                            .sharing = sharing,
+                            .surroundings = sharing == Scores::per_stage ? Surroundings::cells : Surroundings::kept};
       const Model dropped = drop_voxels(model, how);
       EXPECT_TRUE(drops_voxels(dropped.graph()));
       EXPECT_FALSE(drops_voxels(model.graph()));
@@ -247,6 +299,43 @@ TEST(DropVoxels, learned_scores) {
       EXPECT_EQ(y[static_cast<std::size_t>(3 * r + c)], values[static_cast<std::size_t>(3 * r + c)]);
   EXPECT_NE(y[3], values[3]);
   EXPECT_NE(y[6], values[6]);
+}
+
+/// Of a learned score and of the place, in the proportion asked for; by place alone, random and spread differ.
+TEST(DropVoxels, place_counts_beside_a_learned_score) {
+  const Model model = test::small_network(2);
+  const std::vector<float> points = test::some_points(1, 2000);
+  const std::vector<Inputs> scans{{{"points", test::view_of(points)}}};
+  DropVoxelsOptions how{.ratios = {{"up4", 0.5}}};
+  const auto kept_with = [&](const DropVoxelsOptions& options) {
+    const Model dropped = drop_voxels(model, options);
+    for (const Node& node : dropped.graph().nodes())
+      if (node.op == "select_best") {
+        Session session(with_outputs(dropped, {{"scores", node.inputs[0]}}));
+        const auto scores = session.run(scans[0])["scores"].as<float>();
+        return std::vector<float>(scores.begin(), scores.end());
+      }
+    return std::vector<float>();
+  };
+  const auto in_order = [](const std::vector<float>& a, const std::vector<float>& b) {  // share of pairs alike
+    std::int64_t alike = 0, pairs = 0;
+    for (std::size_t i = 0; i + 7 < a.size(); ++i, ++pairs) alike += (a[i] < a[i + 7]) == (b[i] < b[i + 7]) ? 1 : 0;
+    return static_cast<double>(alike) / static_cast<double>(pairs);
+  };
+  how.scores = learn_scores(model, scans);
+  const auto learned = kept_with(how);
+  how.spread = 1e-3;
+  EXPECT_GT(in_order(learned, kept_with(how)), 0.98);
+  how.spread = 1e3;
+  const auto by_place = kept_with(how);
+  how.scores.clear();
+  how.spread = 0;
+  how.plain = PlainScore::spread;
+  EXPECT_GT(in_order(by_place, kept_with(how)), 0.98);
+  how.plain = PlainScore::random;
+  (void)drop_voxels(model, {.ratios = {{"down1", 0.8}, {"up3", 0.2}}, .plain = PlainScore::random});  // need not nest
+  EXPECT_LT(in_order(by_place, kept_with(how)), 0.9);
+  EXPECT_GT(how.ratios.size(), 0u);
 }
 
 /// However high the threshold, one voxel of each scan stays; a scan without voxels is no trouble.

@@ -60,7 +60,7 @@ bool run_window_op(MachineState& machine, const Node& node);
 bool run_dense_op(MachineState& machine, const Node& node);
 /// Runs layer_norm, group_norm, softmax, prelu, and dropout as it is at inference; false for any other op.
 bool run_norm_op(MachineState& machine, const Node& node);
-/// Runs magnitude, select_best, overlay; false for any other op.
+/// Runs magnitude, site_order, thin, select_best, overlay; false for any other op.
 bool run_selection_op(MachineState& machine, const Node& node);
 
 }  // namespace rarefy::oracle

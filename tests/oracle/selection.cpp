@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/thinning_order.h"
 #include "oracle/machine.h"
+#include "sparse/thinning.h"
 
 namespace rarefy::oracle {
 namespace {
@@ -24,6 +26,77 @@ void overlay(MachineState& m, const Node& node) {
       y.values[static_cast<std::size_t>(r * y.cols + c)] = z.values[static_cast<std::size_t>(place * y.cols + c)];
   }
   m.features[node.outputs[0]] = y;
+}
+
+/// From its definition: each cell is searched whole.
+void site_order(MachineState& m, const Node& node) {
+  const Space& space = m.spaces.at(node.inputs[0]);
+  const auto& stride = m.graph.type(node.inputs[0]).stride;
+  const auto hash = [&](const Site& site) {
+    std::uint64_t h = static_cast<std::uint64_t>(node.integer("seed"));
+    for (int a = 0; a < space.dims; ++a) {
+      h += 0x9e3779b97f4a7c15u + (static_cast<std::uint64_t>(site[static_cast<std::size_t>(a) + 1]) & 0xffffffffu);
+      h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
+      h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
+      h ^= h >> 31;
+    }
+    return h >> 32;
+  };
+  const auto share_cell = [&](const Site& x, const Site& y, std::int64_t edge) {
+    bool same = x[0] == y[0];
+    for (std::size_t a = 0; a < static_cast<std::size_t>(space.dims); ++a) {
+      const double size = static_cast<double>(edge * stride[a]);
+      same =
+          same && std::floor(static_cast<double>(x[a + 1]) / size) == std::floor(static_cast<double>(y[a + 1]) / size);
+    }
+    return same;
+  };
+  Result y = m.blank(node.outputs[0]);
+  for (std::size_t r = 0; r < space.sites.size(); ++r) {
+    const Site& site = space.sites[r];
+    y.values[r] = static_cast<double>(hash(site) >> 12) / 1048576.0;
+    for (std::int64_t edge = 2; node.text("order") == "spread" && edge <= 32; edge *= 2) {
+      if (std::any_of(space.sites.begin(), space.sites.end(),
+                      [&](const Site& other) { return share_cell(site, other, edge) && hash(other) > hash(site); }))
+        break;
+      y.values[r] += 1.0;
+    }
+  }
+  m.features[node.outputs[0]] = y;
+}
+
+/// Which voxels stay is what Thinning's own tests prove; here: that the op's outputs say so.
+void thin(MachineState& m, const Node& node) {
+  const Node& origin = m.graph.producer(node.inputs[2]);
+  const Result& x = m.features.at(node.inputs[0]);
+  const std::vector<float> values(x.values.begin(), x.values.end());
+  const Matrix<const float> points{values.data(), x.rows, x.cols, x.cols};
+  VoxelizeOptions options;
+  options.dims = static_cast<int>(origin.numbers("voxel_size").size());
+  for (std::size_t a = 0; a < origin.numbers("voxel_size").size(); ++a)
+    options.voxel_size[a] = static_cast<float>(origin.numbers("voxel_size")[a]);
+  Voxels voxels;
+  voxelize(points, m.space_of(node.inputs[0]).sample_begin, options, serial_executor(), voxels);
+  const Voxels before = voxels;
+  ThinScratch scratch;
+  (void)rarefy::thin(points, {.share = node.number("share"), .order = voxel_order_named(node.text("order"), node.name)},
+                     voxels, scratch);
+  const Space& from = m.spaces.at(node.inputs[1]);
+  Space out;
+  out.dims = from.dims;
+  out.samples = from.samples;
+  out.rows = voxels.coords.rows();
+  auto &kept = m.indices[node.outputs[1]], &place = m.indices[node.outputs[2]];
+  place.assign(static_cast<std::size_t>(from.rows), -1);
+  for (std::size_t p = 0; p < before.voxel_of_point.size(); ++p)
+    if (before.voxel_of_point[p] >= 0)
+      place[static_cast<std::size_t>(before.voxel_of_point[p])] = voxels.voxel_of_point[p];
+  for (const std::uint64_t key : voxels.coords.keys) {
+    const auto found = std::find(before.coords.keys.begin(), before.coords.keys.end(), key);
+    kept.push_back(found - before.coords.keys.begin());
+    out.sites.push_back(from.sites[static_cast<std::size_t>(kept.back())]);
+  }
+  m.spaces[node.outputs[0]] = out;
 }
 
 /// Whether row a comes before row b: float32 scores, as the runtime compares them; NaN last.
@@ -74,6 +147,10 @@ void select_best(MachineState& m, const Node& node) {
 bool run_selection_op(MachineState& m, const Node& node) {
   if (node.op == "magnitude") {
     magnitude(m, node);
+  } else if (node.op == "site_order") {
+    site_order(m, node);
+  } else if (node.op == "thin") {
+    thin(m, node);
   } else if (node.op == "overlay") {
     overlay(m, node);
   } else if (node.op == "select_best") {

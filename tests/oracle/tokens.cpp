@@ -158,12 +158,17 @@ void top(MachineState& m, const Node& node) {
     const auto n = static_cast<std::int64_t>(rows.size()), leading = std::min(node.integer("leading"), n);
     const double wanted = node.number("share") * static_cast<double>(n - leading);
     std::int64_t stay =
-        static_cast<std::int64_t>(node.text("rounding") == "up" ? std::ceil(wanted) : std::floor(wanted));
+        static_cast<std::int64_t>(node.text("rounding") == "up" ? std::ceil(wanted - 1e-6) : std::floor(wanted + 1e-6));
     if (node.integer("count") > 0) stay = std::min(node.integer("count"), n - leading);
     if (n > 0 && stay + leading == 0) stay = 1;
     Rows order(rows.begin() + leading, rows.end());
     std::stable_sort(order.begin(), order.end(),
                      [&](std::int64_t a, std::int64_t b) { return at(scores, a, 0) > at(scores, b, 0); });
+    if (const auto& above = node.numbers("above"); !above.empty()) {
+      const auto low = std::find_if(order.begin(), order.begin() + stay,
+                                    [&](std::int64_t r) { return !(at(scores, r, 0) > above[0]); });
+      stay = std::max<std::int64_t>(low - order.begin(), n > 0 && leading == 0 ? 1 : 0);
+    }
     Rows chosen(rows.begin(), rows.begin() + leading);
     chosen.insert(chosen.end(), order.begin(), order.begin() + stay);
     std::sort(chosen.begin(), chosen.end());

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "compress/thin_voxels.h"
 #include "rarefy/models.h"
 #include "tiny_scans.h"
 #include "train/batches.h"
@@ -11,11 +12,11 @@
 namespace rarefy::train {
 namespace {
 
-TEST(DropVoxelsTraining, forward_is_what_runs_and_gradients_reach_every_layer) {
+void expect_it_learns(const compress::DropVoxelsOptions& how, double share) {
   const models::ModelOptions options{.width = 0.2, .classes = 5, .pipeline = models::semantic_kitti_pipeline(0.5)};
   const Graph dense = models::build("minkunet", options);
-  const Model model = compress::drop_voxels(Model(dense, initial_weights(dense, 2), options.pipeline),
-                                            {.ratios = {{"down1", 0.3}, {"up3", 0.5}, {"up4", 0.5}}});
+  const Model dropped = compress::drop_voxels(Model(dense, initial_weights(dense, 2), options.pipeline), how);
+  const Model model = share < 1 ? compress::thin_voxels(dropped, share) : dropped;
   GraphModule module(model.graph(), model.weights(), serial_executor(), model.pipeline());
   const Scan scan = test::tiny_scan(3, 3000);
   std::vector<float> points;
@@ -47,6 +48,18 @@ TEST(DropVoxelsTraining, forward_is_what_runs_and_gradients_reach_every_layer) {
     ASSERT_TRUE(p.value.grad().defined()) << p.name;
     EXPECT_TRUE(p.value.grad().isfinite().all().item<bool>()) << p.name;
   }
+  const ValueId logits = model.graph().outputs()[model.graph().outputs()[0].name == "logits" ? 0 : 1].value;
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(scan.size()), 2);
+  EXPECT_EQ(row_labels(model.graph(), *batch, logits, labels),
+            std::vector<std::uint8_t>(static_cast<std::size_t>(expected.rows), 2));
+}
+
+TEST(DropVoxelsTraining, forward_is_what_runs_and_gradients_reach_every_layer) {
+  expect_it_learns({.ratios = {{"down1", 0.3}, {"up3", 0.5}, {"up4", 0.5}}}, 1.0);
+  expect_it_learns({.ratios = {{"down1", 0.3}, {"up3", 0.5}, {"up4", 0.5}},
+                    .plain = compress::PlainScore::spread,
+                    .surroundings = compress::Surroundings::cells},
+                   0.5);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ OpDef select_best() {
   op.doc =
       "Of each sample the rows with the highest scores, as a space of their own: a share of its rows, a threshold, or "
       "both. The best row of a sample always stays. Of equal scores the earlier row is the higher one, NaN is the "
-      "lowest. Chen et al. (SparseViT), CVPR 2023, section 3.2.";
+      "lowest. The same as select_top with these attributes, by the name that older models have. Chen et al. "
+      "(SparseViT), CVPR 2023, section 3.2.";
   op.inputs = {"scores: features", "rows: space"};
   op.outputs = {"kept: space", "row_of_kept: index", "kept_of_row: index"};
   op.attributes = {
