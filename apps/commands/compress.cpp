@@ -13,6 +13,7 @@
 #include "common/model_source.h"
 #include "compress/choose_ratios.h"
 #include "compress/drop_offsets.h"
+#include "compress/heads.h"
 #include "compress/score_voxels.h"
 #include "compress/thin_voxels.h"
 #include "data/sets/data_set.h"
@@ -26,11 +27,11 @@ using compress::DropVoxelsOptions;
 
 struct Options {
   std::string model, data, out, what, score = "magnitude", keep = "scan", surroundings = "kept", by = "labels";
-  std::vector<std::string> ratios;
+  std::vector<std::string> ratios, inputs;
   double budget_ms = 0, left_out = 0, spread = 0, ahead = 0;
   std::int64_t scans = 8, cell = 2;
   int threads = 0, repetitions = 5;
-  bool share_scores = false, json = false;
+  bool share_scores = false, by_block = false, json = false;
 };
 
 double ratio_of(const std::string& text, const std::string& whole) {
@@ -298,7 +299,24 @@ class Compression {
   double promised_ms_ = 0;
 };
 
+void run_heads(const Options& o) {
+  RAREFY_CHECK(
+      o.ratios.size() == 1 && o.budget_ms <= 0 && !o.inputs.empty() && o.data.empty() && !o.model.empty(), UsageError,
+      "compress: heads need --model, --inputs (arrays as of rarefy run) and one --ratio, the share of its heads "
+      "that the last block loses; no --data, no --budget");
+  drop_heads({.model = o.model,
+              .out = o.out,
+              .inputs = o.inputs,
+              .ratio = ratio_of(o.ratios[0], o.ratios[0]),
+              .cascade = !o.by_block,
+              .threads = threads_or_all(o.threads),
+              .repetitions = o.repetitions,
+              .json = o.json});
+}
+
 void check(const Options& o) {
+  RAREFY_CHECK(!o.data.empty() && o.inputs.empty(), UsageError,
+               "compress: --data is missing: what matters is seen on scans (--inputs is for heads)");
   if (o.what == "offsets") {
     RAREFY_CHECK(o.ratios.size() == 1 && o.budget_ms <= 0, UsageError,
                  "compress: offsets need one --ratio, the share of the convolutions' work that is left out");
@@ -330,6 +348,8 @@ void compress(CLI::App& command) {
       "  rarefy compress --what voxels --data streets --ratio up3=0.5 --ratio up4=0.7 --out m.safetensors\n"
       "  rarefy compress --what voxels --data streets --budget 120ms --out fast.safetensors   chosen by measurement\n"
       "  rarefy compress --what offsets --data streets --ratio 0.2 --out m.safetensors       a fifth of the pairs\n"
+      "  rarefy compress --what heads --model e.safetensors --inputs t.npz --ratio 0.3 --out m.safetensors   "
+      "attention\n"
       "  rarefy eval held_out --model fast.safetensors                                        what it costs\n\n"
       "Every stage scores its voxels; those with the lowest scores keep their features while the others run through "
       "the\n"
@@ -340,12 +360,18 @@ void compress(CLI::App& command) {
   auto o = std::make_shared<Options>();
   command
       .add_option("--what", o->what,
-                  "What is left out: voxels or offsets (of convolution kernels); or thresholds: a model that drops\n"
-                  "voxels by shares gets one threshold per block over all scans instead")
+                  "What is left out: voxels, offsets (of convolution kernels), or heads (of attention); or thresholds: a\n"
+                  "model that drops voxels by shares gets one threshold per block over all scans instead")
       ->required()
-      ->check(CLI::IsMember({"voxels", "offsets", "thresholds"}));
+      ->check(CLI::IsMember({"voxels", "offsets", "heads", "thresholds"}));
   command.add_option("--model", o->model, "Model file (default: the one that segment uses)");
-  command.add_option("--data", o->data, "Scans like those that the model will see; labels are not needed")->required();
+  command.add_option("--data", o->data, "Scans like those that the model will see; labels are not needed");
+  command
+      .add_option("--inputs", o->inputs, "Heads: inputs like those that the model will see (.npz, as of rarefy run)")
+      ->check(CLI::ExistingFile);
+  command.add_flag("--by-block", o->by_block,
+                   "Heads: each block by its own magnitudes; otherwise their sum over the blocks before, and what is\n"
+                   "gone stays gone in deeper blocks (SpAtten)");
   command.add_option("--out", o->out, "Model file to write")->required();
   command.add_option(
       "--ratio", o->ratios,
@@ -398,6 +424,7 @@ void compress(CLI::App& command) {
   add_threads(command, o->threads);
   add_json(command, o->json);
   command.callback([o] {
+    if (o->what == "heads") return run_heads(*o);
     check(*o);
     Compression(*o).run();
   });

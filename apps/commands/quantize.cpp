@@ -19,6 +19,7 @@
 #include "compress/half.h"
 #include "data/formats/formats.h"
 #include "data/sets/data_set.h"
+#include "measure/array_inputs.h"
 #include "measure/input.h"
 
 namespace rarefy::cli::commands {
@@ -32,7 +33,7 @@ const std::map<std::string, compress::ScaleRule> kRules{{"minmax", compress::Sca
 
 struct Options {
   std::string model, data, out, rule = "mse", bits = "8";
-  std::vector<std::string> layers_real;
+  std::vector<std::string> layers_real, inputs;
   double loss = 0.5;
   int threads = 0, repetitions = 9;
   std::int64_t scans = 16;
@@ -58,12 +59,22 @@ std::vector<std::vector<float>> calibrate(const Options& o, compress::Calibratio
   return scans;
 }
 
+/// Arrays as of `rarefy run`, for models that take something else than scans.
+void calibrate_on_arrays(const Options& o, compress::Calibration& calibration) {
+  ProgressLine progress("inputs", static_cast<std::int64_t>(o.inputs.size()));
+  for (const std::string& file : o.inputs) {
+    check_interrupt();
+    calibration.observe(ArrayInputs(calibration.model().graph(), file).inputs());
+    progress.update(calibration.observed());
+  }
+}
+
 bool is_layer(const Node& node) { return node.op == "sparse_conv" || node.op == "linear"; }
 
 /// Weights in 16 bits, and with them the features between layers.
 void halve(const Options& o) {
-  RAREFY_CHECK(o.data.empty(), UsageError,
-               "quantize: 16 bits are floating point and need no calibration: leave out --data");
+  RAREFY_CHECK(o.data.empty() && o.inputs.empty(), UsageError,
+               "quantize: 16 bits are floating point and need no calibration: leave out --data and --inputs");
   const Model model = Model::load(find_model(o.model));
   Model halved = compress::halve(model);
   halved.notes["quantized"] = "16 bits, floating point";
@@ -85,6 +96,10 @@ void halve(const Options& o) {
         layers, all, 1e-6 * static_cast<double>(after), 1e-6 * static_cast<double>(before));
 }
 
+/// What the model was calibrated on.
+const char* seen_name(const Options& o) { return o.inputs.empty() ? "scans" : "inputs"; }
+std::string seen_where(const Options& o) { return o.inputs.empty() ? o.data : o.inputs.front(); }
+
 /// Nodes of the quantized model, for people's programs.
 Json common_json(const Options& o, const Model& quantized, std::size_t scans) {
   std::int64_t layers = 0, all = 0;
@@ -104,7 +119,8 @@ Json common_json(const Options& o, const Model& quantized, std::size_t scans) {
     json["bits"] = o.bits;
   else
     json["bits"] = std::stoi(o.bits);
-  json.update({{"rule", o.rule}, {"scans", scans}, {"layers", layers}, {"layers_in_all", all}, {"features", features}});
+  json.update(
+      {{"rule", o.rule}, {seen_name(o), scans}, {"layers", layers}, {"layers_in_all", all}, {"features", features}});
   return json;
 }
 
@@ -112,12 +128,13 @@ void quantize_alike(const Options& o, const compress::Calibration& calibration, 
   compress::QuantizeOptions options{.bits = std::stoi(o.bits), .rule = kRules.at(o.rule)};
   for (const std::string& layer : o.layers_real) options.layers[layer] = 0;
   Model quantized = calibration.quantize(options);
-  quantized.notes["quantized"] = fmt::format("{} bits, {} over {} scans of {}", o.bits, o.rule, scans, o.data);
+  quantized.notes["quantized"] =
+      fmt::format("{} bits, {} over {} {} of {}", o.bits, o.rule, scans, seen_name(o), seen_where(o));
   quantized.save(o.out);
   const Json json = common_json(o, quantized, scans);
   if (o.json) return print_json(json);
-  print("{}: {} of {} layers compute on integers of {} bits; scales by {} over {} scans\n", o.out,
-        json["layers"].get<int>(), json["layers_in_all"].get<int>(), o.bits, o.rule, scans);
+  print("{}: {} of {} layers compute on integers of {} bits; scales by {} over {} {}\n", o.out,
+        json["layers"].get<int>(), json["layers_in_all"].get<int>(), o.bits, o.rule, scans, seen_name(o));
 }
 
 std::string bits_text(int bits) { return bits == 0 ? "real" : std::to_string(bits); }
@@ -191,10 +208,19 @@ void run(const Options& o) {
   RAREFY_CHECK(!o.automatic() || o.layers_real.empty(), UsageError,
                "quantize: --layers-real goes with a number of bits; --bits auto finds such layers itself");
   if (o.bits == "16") return halve(o);
-  RAREFY_CHECK(!o.data.empty(), UsageError,
-               "quantize: --data is missing: integers are calibrated on scans like those that the model will see");
+  RAREFY_CHECK(
+      !o.data.empty() || !o.inputs.empty(), UsageError,
+      "quantize: --data is missing: integers are calibrated on scans like those that the model will see (or on "
+      "--inputs, for models that take something else)");
+  RAREFY_CHECK(o.data.empty() || o.inputs.empty(), UsageError, "quantize: give either --data or --inputs");
+  RAREFY_CHECK(!o.automatic() || o.inputs.empty(), UsageError,
+               "quantize: --bits auto compares the labels of scans: it needs --data, not --inputs");
   const Model model = Model::load(find_model(o.model));
   compress::Calibration calibration(model, threads_or_all(o.threads));
+  if (!o.inputs.empty()) {
+    calibrate_on_arrays(o, calibration);
+    return quantize_alike(o, calibration, o.inputs.size());
+  }
   const std::vector<std::vector<float>> scans = calibrate(o, calibration);
   if (o.automatic()) return quantize_by_choice(o, calibration, scans);
   quantize_alike(o, calibration, scans.size());
@@ -219,6 +245,7 @@ void quantize(CLI::App& command) {
       "scans needed\n"
       "  rarefy quantize --data streets --bits auto --out street_auto.safetensors           each layer what is "
       "fastest here\n"
+      "  rarefy quantize --model encoder.safetensors --inputs texts.npz --out encoder8.safetensors   tokens\n"
       "  rarefy eval held_out --model street_int8.safetensors                               what it costs\n\n"
       "Layers that read the network's input keep real numbers. rarefy train --init OUT goes on training with "
       "the rounding\nin place (quantization-aware training).\n"
@@ -229,6 +256,10 @@ void quantize(CLI::App& command) {
   auto o = std::make_shared<Options>();
   command.add_option("--model", o->model, "Model file (default: the one that segment uses)");
   command.add_option("--data", o->data, "Scans like those that the model will see; labels are not needed");
+  command
+      .add_option("--inputs", o->inputs,
+                  "Instead of --data, for models that take no scans (tokens, images): arrays (.npz) as of rarefy run")
+      ->check(CLI::ExistingFile);
   command.add_option("--out", o->out, "Model file to write")->required();
   command
       .add_option("--bits", o->bits,

@@ -9,6 +9,7 @@
 #include "common/model_source.h"
 #include "common/profile_json.h"
 #include "data/formats/npy_array.h"
+#include "measure/array_inputs.h"
 #include "rarefy/session.h"
 
 namespace rarefy::cli::commands {
@@ -21,49 +22,6 @@ struct Options {
   bool json = false, strict = false, profile = false;
   int threads = 0;
 };
-
-/// Arrays converted to what the runtime reads; must outlive the run.
-struct Holder {
-  std::vector<std::vector<float>> floats;
-  std::vector<std::vector<std::int32_t>> integers;
-};
-
-/// The array as float32 rows. @throws InputError unless it has two axes
-TensorView float_rows(const std::string& file, const std::string& name, const NpyArray& array, Holder& holder) {
-  RAREFY_CHECK(array.shape().size() == 2, InputError, "{}: array '{}' is {}, expected two axes [rows, channels]", file,
-               name, array.describe());
-  holder.floats.push_back(array.to_floats());
-  const std::int64_t rows = array.shape()[0], cols = array.shape()[1];
-  return {holder.floats.back().data(), Dtype::f32, Device::cpu, rows, cols, cols};
-}
-
-SparseView sparse_input(const std::string& file, const std::string& name, const NpyArray& coords,
-                        const NpyArray& features, int dims, Holder& holder) {
-  RAREFY_CHECK(coords.shape().size() == 2 && coords.shape()[1] == dims + 1, InputError,
-               "{}: array '{}.coords' is {}, expected int32 [N, {}] (batch first)", file, name, coords.describe(),
-               dims + 1);
-  std::vector<std::int32_t> values;
-  for (const std::int64_t v : coords.to_integers()) {
-    RAREFY_CHECK(v >= INT32_MIN && v <= INT32_MAX, InputError,
-                 "{}: array '{}.coords' holds {}, which does not fit int32", file, name, v);
-    values.push_back(static_cast<std::int32_t>(v));
-  }
-  holder.integers.push_back(std::move(values));
-  SparseView view{holder.integers.back().data(), float_rows(file, name + ".features", features, holder)};
-  RAREFY_CHECK(view.features.rows == coords.shape()[0], InputError, "{}: '{}.coords' has {} rows, '{}.features' has {}",
-               file, name, coords.shape()[0], name, view.features.rows);
-  return view;
-}
-
-Input make_input(const Graph& graph, const Node& node, const NpzFile& npz, const std::string& file, Holder& holder) {
-  if (node.op == "input_sparse") {
-    const NpyArray& coords = npz.at(node.name + ".coords");
-    return sparse_input(file, node.name, coords, npz.at(node.name + ".features"),
-                        static_cast<int>(node.integer("dims")), holder);
-  }
-  const NpyArray* points = npz.find(node.name + ".points");
-  return float_rows(file, node.name, points != nullptr ? *points : npz.at(node.name), holder);
-}
 
 template <class T>
 NpyArray dense_array(const TensorView& view) {
@@ -120,17 +78,9 @@ void report(const Options& o, const Session& session, const Json& outputs) {
 
 void run_graph(const Options& o) {
   const Model model = Model::load(o.model);
-  const NpzFile npz = NpzFile::read(o.input);
-  Holder holder;
-  holder.floats.reserve(model.graph().inputs().size() * 2);
-  holder.integers.reserve(model.graph().inputs().size());
-  Inputs inputs;
-  for (const std::int32_t i : model.graph().inputs()) {
-    const Node& node = model.graph().nodes()[static_cast<std::size_t>(i)];
-    inputs.emplace_back(node.name, make_input(model.graph(), node, npz, o.input, holder));
-  }
+  const ArrayInputs arrays(model.graph(), o.input);
   Session session(model, {.threads = threads_or_all(o.threads)});
-  const Outputs& outputs = session.run(inputs, {.stop = interrupt_token(), .strict = o.strict});
+  const Outputs& outputs = session.run(arrays.inputs(), {.stop = interrupt_token(), .strict = o.strict});
   NpzFile result;
   Json listed;
   const auto keep = [&](const std::string& name, NpyArray array) {
@@ -158,7 +108,9 @@ void run(CLI::App& command) {
       "  rarefy run model.safetensors --input in.npz --output out.npz\n"
       "  rarefy run model.safetensors --input in.npz --profile      where the time goes\n\n"
       "A sparse tensor is NAME.coords int32 [N, 1+D] (batch first) and NAME.features float32 [N, C]; points are\n"
-      "NAME.points or NAME, float32 [P, C]. Outputs likewise; labels are uint8.\n");
+      "NAME.points or NAME, float32 [P, C], as are tokens and pixels; with NAME.begin [B+1], rows where samples begin, "
+      "they\n"
+      "are a batch. Outputs likewise; labels are uint8.\n");
   auto o = std::make_shared<Options>();
   command.add_option("MODEL", o->model, "Model file")->required();
   command.add_option("--input", o->input, "Arrays of all inputs (.npz)")->required();

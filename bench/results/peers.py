@@ -119,6 +119,37 @@ def script_table(script, scan, peak, rows):
     return lines
 
 
+TRANSFORMERS = "### Compared with PyTorch, ONNX Runtime and OpenVINO: dense vision transformers"
+TRANSFORMER_SECONDS = 1500
+
+
+def transformer_lines(result):
+    """A table of what with_transformers measured."""
+    versions = ", ".join(f"{key} {result[key]}" for key in ("torch", "onnxruntime", "openvino") if key in result)
+    names = sorted({name for row in result["rows"] for name in row["ms"]} - {"rarefy"})
+    lines = [f"{versions}. Load when it began: {result['load']:.1f}.", "",
+             f"| | threads | rarefy ms | {' | '.join(f'{name} ms' for name in names)} | best peer / rarefy | largest error |",
+             "| --- | --- | --- |" + " --- |" * (len(names) + 2)]
+    for row in result["rows"]:
+        cells = [f"{row['ms'][name]:.1f}" if name in row["ms"] else "" for name in ("rarefy", *names)]
+        ratio = f"**{row['ratio']:.2f}** ({row['best_peer']})" if row["ratio"] else ""
+        error = f"{max(row['errors'].values()):.0e}" if row["errors"] else ""
+        lines.append(f"| {row['name']} | {row['threads']} | {' | '.join(cells)} | {ratio} | {error} |")
+    return [*lines, *(["", *result["problems"]] if result["problems"] else [])]
+
+
+def transformer_table():
+    lines = [TRANSFORMERS, "",
+             "`bench/peers/with_transformers`: DeiT at 224 x 224, the same random weights everywhere, all tokens, fp32, from pixels to",
+             "logits, in turns in one process after all gave the same logits; medians. Peers take NCHW as they like it best, rarefy its",
+             "rows; ONNX Runtime and OpenVINO get the exported graph; compiled: torch.compile with frozen weights.", ""]
+    said("with_transformers")
+    try:
+        return [*lines, *transformer_lines(json_of([SCRIPTS / "with_transformers", "--json"], TRANSFORMER_SECONDS))]
+    except Failed as failure:
+        return [*lines, str(failure)]
+
+
 def network_of(name):
     """(width, "new coordinates" or "cached maps") of a row on MinkUNet, or None."""
     found = re.match(r"MinkUNet ([\d.]+)x, (?:int\d, )?(new coordinates|cached maps)$", name)
@@ -155,6 +186,6 @@ def sections(peer, scan, cpu):
     script_rows, peaks = [], [result["peak_gflops"]["fp32"] for result in machine.values()]
     scripts = [script_table(script, scan, max(peaks, default=None), script_rows) for script in SCRIPT_PEERS]
     lines = libtorch_table(rows, machine, problems)
-    for more in (*scripts, best_peer_table(rows, script_rows), recorded.engine_table(rows, cpu)):
+    for more in (*scripts, transformer_table(), best_peer_table(rows, script_rows), recorded.engine_table(rows, cpu)):
         lines += ["", *more]
     return lines, any(result["busy"] for result in machine.values())

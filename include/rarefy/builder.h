@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,15 +76,31 @@ struct PatchOptions {
   std::int64_t height = 224;
   std::int64_t width = 224;
   std::int64_t patch = 16;
+  bool pad = false;  ///< patches at the lower and right edge may be incomplete; what they lack is zero
+};
+
+/// Lines and columns of a grid of tokens over an image; its rows are line by line.
+struct GridOptions {
+  std::int64_t height = 14;
+  std::int64_t width = 14;
+};
+
+/// Square windows over such a grid; see the op "windows".
+struct WindowOptions {
+  std::int64_t height = 14;
+  std::int64_t width = 14;
+  std::int64_t window = 7;
+  std::int64_t shift = 0;  ///< of the cuts, less than the window
 };
 
 /// Which rows of a sample stay; see the op "select_top".
 struct SelectTopOptions {
-  double share = 1.0;        ///< of the rows that may go
-  std::int64_t count = 0;    ///< not 0: at most so many of them instead
-  std::int64_t leading = 0;  ///< rows at the beginning of a sample that stay and are not counted
-  bool round_up = true;      ///< share times rows
-  bool fuse = false;         ///< a sample that loses rows gets one more at its end, for fuse_rows
+  double share = 1.0;                ///< of the rows that may go
+  std::int64_t count = 0;            ///< not 0: at most so many of them instead
+  std::int64_t leading = 0;          ///< rows at the beginning of a sample that stay and are not counted
+  bool round_up = true;              ///< share times rows
+  bool fuse = false;                 ///< a sample that loses rows gets one more at its end, for fuse_rows
+  std::optional<double> above = {};  ///< of those that share or count keep, the rows with a score above it
 };
 
 /// Which rows of a sample become one; see the op "match_tokens".
@@ -183,6 +200,8 @@ class RAREFY_API Builder : public GraphBuilder {
   /// Features of a dense image at the sites of `space`: the inverse of to_dense with the same options.
   ValueId from_dense(ValueId image, ValueId space, const DenseOptions& options);
 
+  /// Features of pixels, line by line, as those of the sites of a grid with axes line and column: x for convolutions.
+  ValueId image_sites(ValueId x, std::int64_t height, std::int64_t width);
   /// One row per patch of the image, the pixels of which are the rows of x: [patches, patch * patch * channels].
   ValueId patches(ValueId x, const PatchOptions& options);
   /// Row x of a table of parameters, [count, channels], for features x of one column.
@@ -201,6 +220,29 @@ class RAREFY_API Builder : public GraphBuilder {
   Selected select_top(ValueId scores, const SelectTopOptions& options);
   /// Features of the rows that select_top with `fuse` keeps, and the weighted sum of those that go.
   ValueId fuse_rows(ValueId x, ValueId weights, const Selected& selected);
+
+  /// What windows makes.
+  struct Windows {
+    ValueId space;            ///< of the windows, line by line
+    ValueId window_of_token;  ///< index: reduce(x, window_of_token) sums features up per window
+  };
+  /// Windows over the tokens of images.
+  Windows windows(ValueId tokens, const WindowOptions& options);
+  /// What window_rows makes.
+  struct WindowRows {
+    ValueId space;         ///< tokens, window by window; its samples are the windows
+    ValueId token_of_row;  ///< index: gather(x, token_of_row) brings tokens into this order
+    ValueId row_of_token;  ///< index: gather(y, row_of_token) brings them back; overlay where not all windows are there
+  };
+  /// The tokens of all windows, or of those that a selection kept (its row_of_kept).
+  WindowRows window_rows(ValueId tokens, ValueId windows, const WindowOptions& options, ValueId row_of_kept = -1);
+  /// Attention within windows with a learned bias per relative position; see the op of the same name.
+  ValueId window_attention(ValueId q, ValueId k, ValueId v, ValueId token_of_row, std::int64_t heads,
+                           const WindowOptions& options, std::string name = {});
+  /// Features of one grid on another over the same images: bilinear interpolation.
+  ValueId resize_grid(ValueId x, ValueId to, const GridOptions& from, const GridOptions& onto);
+  /// Each row of x times its number of `factors`, [N, 1].
+  ValueId scale_rows(ValueId x, ValueId factors);
 
   /// What match_tokens makes.
   struct Merged {

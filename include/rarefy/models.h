@@ -71,6 +71,12 @@ RAREFY_API std::string names();
 RAREFY_API std::string settings_help();
 /// at(name).build(options). @throws UsageError for a setting that the builder does not have.
 RAREFY_API Graph build(std::string_view name, const ModelOptions& options);
+/// Pixels of the images that a network reads.
+struct ImageSize {
+  std::int64_t height = 0, width = 0;
+};
+/// Of the input "image"; nothing when the graph has none, or does not say.
+RAREFY_API std::optional<ImageSize> image_size(const Graph& graph);
 /// CenterPoint's pipeline for nuScenes at 7.5 cm as in OpenPCDet: range 54 m, voxels of 0.075 x 0.075 x 0.2 m counted
 /// from its corner, mean of the points' x, y, z and intensity (0..255 in the data, 0..1 here). Without the time lag of
 /// aggregated sweeps, which the published one has as a fifth feature. No classes: the encoder has no head.

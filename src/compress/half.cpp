@@ -27,9 +27,10 @@ Model halve(const Model& model) {
   Weights weights = model.weights();
   bool any = false;
   for (const Node& node : model.graph().nodes()) {
-    if ((node.op != "sparse_conv" && node.op != "linear") || node.integer("weight_bits") != 0) continue;
+    const bool layer = (node.op == "sparse_conv" || node.op == "linear") && node.integer("weight_bits") == 0;
+    if (!layer && node.op != "embedding") continue;
     const std::string& name = node.parameters[0].name;
-    any = true;
+    any = any || layer;
     if (weights.at(name).dtype() == Dtype::f32) weights.set(name, narrowed(weights.at(name), name));
   }
   RAREFY_CHECK(any, UnsupportedError, "nothing to keep in 16 bits: no convolution or linear layer has real weights");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -90,12 +91,26 @@ std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
 bool is_layer(const Node& node) { return node.op == "sparse_conv" || node.op == "linear"; }
 
-/// Features that layers make, as opposed to what comes from the network's input.
+bool is_one_of(const std::string& op, std::initializer_list<std::string_view> ops) {
+  return std::find(ops.begin(), ops.end(), op) != ops.end();
+}
+
+/// Rows that are chosen or merged: input 0 are the rows, the others say which.
+bool picks_rows(const Node& node) { return is_one_of(node.op, {"gather", "merge_rows", "fuse_rows"}); }
+
+/// The normalised rows of a transformer, or those of them that are left.
+bool is_normalised(const Graph& graph, ValueId value) {
+  const Node& node = graph.producer(value);
+  return node.op == "layer_norm" || (picks_rows(node) && is_normalised(graph, node.inputs[0]));
+}
+
+/// Features that layers make, as opposed to what comes from the network's input. A norm over channels and attention
+/// make features of known size from anything.
 bool made_by_layers(const Graph& graph, ValueId value) {
   const Node& node = graph.producer(value);
-  if (is_layer(node)) return true;
-  if (node.op != "batch_norm" && node.op != "relu" && node.op != "leaky_relu" && node.op != "add" &&
-      node.op != "concat")
+  if (is_layer(node) || is_one_of(node.op, {"layer_norm", "attention"})) return true;
+  if (picks_rows(node)) return made_by_layers(graph, node.inputs[0]);
+  if (!is_one_of(node.op, {"batch_norm", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu", "add", "concat"}))
     return false;
   return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return made_by_layers(graph, v); });
 }
@@ -208,12 +223,13 @@ struct Readers {
   }
 
   /// An integer layer does, and a sum at the end of one: the runtime adds in the layer's own pass, where bytes are
-  /// cheaper to read than real numbers.
+  /// cheaper to read than real numbers. Not in a transformer: the sums are few there and carry what all blocks made.
   bool wants_rounded(std::size_t n, ValueId value) const {
     const Node& node = graph.nodes()[n];
     if (is_layer(node)) return bits[n] != 0;
-    return node.op == "add" && std::any_of(node.inputs.begin(), node.inputs.end(),
-                                           [&](ValueId other) { return other != value && ends_integer_layer(other); });
+    return node.op == "add" && !is_normalised(graph, value) &&
+           std::any_of(node.inputs.begin(), node.inputs.end(),
+                       [&](ValueId other) { return other != value && ends_integer_layer(other); });
   }
 
   bool ends_integer_layer(ValueId value) const {

@@ -24,6 +24,7 @@ Sizes sizes_of(const ModelDef& def, const ModelOptions& o) {
 /// Pre-norm block. Dosovitskiy et al., ICLR 2021, equations 2 and 3. Names are those of timm, but q, k and v apart.
 ValueId block(Builder& b, TokenFlow& tokens, ValueId x, const Sizes& s, std::int64_t number) {
   const std::string name = "blocks." + std::to_string(number) + ".";
+  x = tokens.begin(x, number);
   const ValueId n = b.layer_norm(x, 1e-6, name + "norm1");
   const ValueId q = b.linear(n, s.dim, true, name + "attn.q"), k = b.linear(n, s.dim, true, name + "attn.k"),
                 v = b.linear(n, s.dim, true, name + "attn.v");
@@ -51,7 +52,8 @@ ModelDef vit() {
                   {"hidden", 768, "channels between the two layers of a block's perceptron"},
                   {"image", 224, "height and width in pixels"},
                   {"patch", 16, "edge of a patch in pixels"}};
-  for (ModelSetting& s : token_settings()) def.settings.push_back(std::move(s));
+  for (auto* settings : {token_settings, predictor_settings})
+    for (ModelSetting& s : settings()) def.settings.push_back(std::move(s));
   def.takes = Takes::image;
   def.build = build_vit;
   return def;

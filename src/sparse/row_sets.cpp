@@ -23,9 +23,24 @@ std::uint64_t key_of(float score, std::int64_t row) {
 /// How many of `rows` rows that may go stay.
 std::int64_t kept_of(const TopRows& top, std::int64_t rows) {
   if (top.count != 0) return std::min(top.count, rows);
+  constexpr double kRounding = 1e-6;  // 0.7 of 10 is 7, whatever the bits of 0.7
   const double wanted = top.share * static_cast<double>(rows);
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(top.round_up ? std::ceil(wanted) : std::floor(wanted)), 0,
-                                  rows);
+  return std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(top.round_up ? std::ceil(wanted - kRounding) : std::floor(wanted + kRounding)), 0,
+      rows);
+}
+
+/// How many of the `stay` rows that come first in `keys` stay: those above the bound, brought to the front.
+std::int64_t kept_above(const TopRows& top, Matrix<const float> scores, std::vector<std::uint64_t>& keys,
+                        std::int64_t stay, bool one_must) {
+  if (!top.above) return stay;
+  const auto row = [](std::uint64_t key) { return static_cast<std::int64_t>(key & 0xFFFFFFFFu); };
+  const auto end = keys.begin() + stay;
+  if (one_must && stay > 0) std::iter_swap(keys.begin(), std::min_element(keys.begin(), end));
+  const auto first = one_must ? keys.begin() + std::min<std::int64_t>(1, stay) : keys.begin();
+  return std::partition(first, end,
+                        [&](std::uint64_t key) { return static_cast<double>(scores(row(key), 0)) > *top.above; }) -
+         keys.begin();
 }
 
 }  // namespace
@@ -86,6 +101,7 @@ void top_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, c
     keys.clear();
     for (std::int64_t r = free; r < last; ++r) keys.push_back(key_of(scores(r, 0), r));
     std::nth_element(keys.begin(), keys.begin() + stay, keys.end());
+    stay = kept_above(top, scores, keys, stay, free == first);
     constexpr std::int32_t kStays = -2;
     for (std::int64_t r = first; r < free; ++r) place.voxel_of_point[static_cast<std::size_t>(r)] = kStays;
     for (std::int64_t i = 0; i < stay; ++i)

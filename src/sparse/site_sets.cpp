@@ -119,60 +119,6 @@ template void select_rows(Matrix<const float>, std::span<const std::int64_t>, do
 template void select_rows(Matrix<const std::uint8_t>, std::span<const std::int64_t>, double, std::int64_t, RowIndex&,
                           RowIndex&);
 
-namespace {
-
-/// Higher scores have larger numbers, and so have earlier rows among equal scores; no two rows have the same.
-std::uint64_t rank_of(float score, std::int64_t row) {
-  std::uint32_t bits = 0;
-  if (!std::isnan(score)) {
-    score += 0.0f;  // -0 is 0
-    std::memcpy(&bits, &score, sizeof bits);
-    constexpr std::uint32_t kSign = 0x80000000u;
-    bits = (bits & kSign) != 0 ? ~bits : bits | kSign;
-  }
-  return std::uint64_t{bits} << 32 | ~static_cast<std::uint32_t>(row);
-}
-
-/// How many of `rows` a share stands for; a share like 0.7 of 10 rows is 7 whatever its rounding.
-std::int64_t rows_of_share(double share, std::int64_t rows) {
-  const double wanted = std::ceil(share * static_cast<double>(rows) - 1e-6);
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(wanted), 1, rows);
-}
-
-}  // namespace
-
-void select_best_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const BestRows& wanted,
-                      RowIndex& kept, RowIndex& place) {
-  RAREFY_CHECK(scores.cols == 1, ShapeError, "rows are selected by one score each, got {} columns", scores.cols);
-  RAREFY_CHECK(wanted.share >= 0.0 && wanted.share <= 1.0, ShapeError, "a share of {} of the rows makes no sense",
-               wanted.share);
-  std::vector<std::uint64_t>& order = kept.scratch[0];
-  kept.voxel_of_point.resize(static_cast<std::size_t>(scores.rows));
-  place.voxel_of_point.resize(static_cast<std::size_t>(scores.rows));
-  std::size_t n = 0;
-  for (std::size_t s = 0; s + 1 < begin.size(); ++s) {
-    const std::int64_t first = begin[s], rows = begin[s + 1] - first;
-    if (rows == 0) continue;
-    order.resize(static_cast<std::size_t>(rows));
-    for (std::int64_t r = 0; r < rows; ++r)
-      order[static_cast<std::size_t>(r)] = rank_of(scores(first + r, 0), first + r);
-    const auto last = order.begin() + static_cast<std::ptrdiff_t>(rows_of_share(wanted.share, rows) - 1);
-    std::nth_element(order.begin(), last, order.end(), std::greater<>());
-    const std::uint64_t lowest = *last, best = *std::max_element(order.begin(), last + 1);
-    for (std::int64_t r = first; r < first + rows; ++r) {
-      const std::uint64_t rank = rank_of(scores(r, 0), r);
-      const bool above = !wanted.above || static_cast<double>(scores(r, 0)) > *wanted.above;
-      const bool stays = rank == best || (rank >= lowest && above);
-      kept.voxel_of_point[n] = static_cast<std::int32_t>(r);
-      place.voxel_of_point[static_cast<std::size_t>(r)] = stays ? static_cast<std::int32_t>(n) : -1;
-      n += stays;
-    }
-  }
-  kept.voxel_of_point.resize(n);
-  invert_index(scores.rows, kept);
-  invert_index(static_cast<std::int64_t>(n), place);
-}
-
 void select_coords(const Coords& in, const RowIndex& kept, Coords& out) {
   RAREFY_ASSERT(&in != &out);
   out.dims = in.dims;

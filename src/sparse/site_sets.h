@@ -2,7 +2,6 @@
 /// Spaces made of other spaces: union and intersection of their sites, and selections of rows; each with the indices
 /// that move features between old and new rows.
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,20 +34,6 @@ void intersect(const Coords& a, const Coords& b, Coords& out, RowIndex& row_of_a
 template <class T>
 void select_rows(Matrix<const T> scores, std::span<const std::int64_t> begin, double threshold, std::int64_t leading,
                  RowIndex& kept, RowIndex& place);
-
-/// What select_best_rows keeps of each sample.
-struct BestRows {
-  double share = 1.0;                ///< of its rows, rounded up
-  std::optional<double> above = {};  ///< of those, the rows whose score is above it
-};
-
-/// Of each sample the rows with the highest scores; of equal scores, the earlier row; NaN is the lowest. Whatever the
-/// bounds say, the best row of a sample stays.
-/// @param scores  [N, 1]
-/// @param begin   [S+1] rows of each sample
-/// Cost: O(N); no allocation once the vectors have grown.
-void select_best_rows(Matrix<const float> scores, std::span<const std::int64_t> begin, const BestRows& wanted,
-                      RowIndex& kept, RowIndex& place);
 
 /// The coordinates of the kept rows. `kept` as select_rows made it; `out` must not be `in`.
 void select_coords(const Coords& in, const RowIndex& kept, Coords& out);

@@ -181,6 +181,28 @@ LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uin
   return value;
 }
 
+double keep_ratio_loss(Matrix<const float> keep, std::span<const std::int64_t> begin, double wanted,
+                       Matrix<float> gradient) {
+  const std::int64_t rows = begin.empty() ? 0 : begin.back();
+  RAREFY_CHECK(keep.cols == 1 && gradient.cols == 1 && keep.rows == rows && gradient.rows == rows, ShapeError,
+               "keep ratio loss: samples have {} rows; decisions are {} x {}, the gradient {} x {}; expected {} x 1",
+               rows, keep.rows, keep.cols, gradient.rows, gradient.cols, rows);
+  std::int64_t samples = 0;
+  for (std::size_t s = 1; s < begin.size(); ++s) samples += begin[s] > begin[s - 1] ? 1 : 0;
+  double loss = 0.0;
+  for (std::size_t s = 1; s < begin.size(); ++s) {
+    const auto count = static_cast<double>(begin[s] - begin[s - 1]);
+    double sum = 0.0;
+    for (std::int64_t r = begin[s - 1]; r < begin[s]; ++r) sum += keep(r, 0);
+    if (count == 0.0) continue;
+    const double off = sum / count - wanted;
+    loss += off * off / static_cast<double>(samples);
+    for (std::int64_t r = begin[s - 1]; r < begin[s]; ++r)
+      gradient(r, 0) = static_cast<float>(2.0 * off / (count * static_cast<double>(samples)));
+  }
+  return loss;
+}
+
 std::vector<float> balanced_weights(std::span<const std::int64_t> counts) {
   std::vector<float> weights(counts.size(), 1.0f);
   double total = 0.0, sum = 0.0;

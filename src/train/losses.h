@@ -43,6 +43,16 @@ LossValue segmentation_loss(Matrix<const float> logits, std::span<const std::uin
                             const LossOptions& options, Executor& executor, LossScratch& scratch,
                             Matrix<float> gradient);
 
+/// How far the shares of tokens that a predictor keeps are from the wanted one: mean over samples of (mean of keep -
+/// wanted)^2. Samples without rows take no part. Source: Rao et al., DynamicViT, NeurIPS 2021, the ratio loss
+/// of section 3.4.
+/// @param keep      [N, 1] decisions, 0 or 1 (or between)
+/// @param begin     [S+1] rows of each sample
+/// @param gradient  [N, 1], overwritten
+/// @throws ShapeError
+double keep_ratio_loss(Matrix<const float> keep, std::span<const std::int64_t> begin, double wanted,
+                       Matrix<float> gradient);
+
 /// Class weights 1 / sqrt(share of the class), normalised to mean one over the classes that occur; absent classes get
 /// one.
 std::vector<float> balanced_weights(std::span<const std::int64_t> counts);

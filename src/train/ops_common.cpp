@@ -92,4 +92,18 @@ void for_ranges(std::int64_t size, Executor& executor, FunctionRef<void(std::int
                         [&](std::int64_t part, int) { f(part * kRange, std::min(size, (part + 1) * kRange)); });
 }
 
+at::Tensor attention_probabilities(const at::Tensor& scores, const at::Tensor& sizes) {
+  if (!sizes.defined()) return at::softmax(scores, 2);
+  const at::Tensor p = at::softmax(scores + sizes.log().view({1, 1, -1}), 2);
+  return (sizes > 0).any().item<bool>() ? p : at::zeros_like(p);
+}
+
+at::Tensor sizes_gradient(const at::Tensor& scores, const at::Tensor& sizes, const at::Tensor& away) {
+  if (!(sizes > 0).any().item<bool>()) return at::zeros_like(sizes);
+  // exp(score) / sum of size * exp(score): the probability per unit of size, without dividing by a size that is 0.
+  // Of a row that is not attended to it may be any number; what is beyond e^30 has saturated long before.
+  const at::Tensor sum = at::logsumexp(scores + sizes.log().view({1, 1, -1}), 2, true);
+  return (at::exp((scores - sum).clamp_max(30.0)) * away).sum(at::IntArrayRef{0, 1}).view({-1, 1});
+}
+
 }  // namespace rarefy::train

@@ -16,6 +16,13 @@ struct ConvCall {
 /// with respect to all three.
 at::Tensor convolve(const ForwardArgs& args, const ConvCall& call);
 
+/// What each query attends to of one sample, [heads, queries, rows]: softmax(scores + log(sizes)), zeros where no row
+/// has a size. @param sizes  [rows, 1], or undefined: one each
+at::Tensor attention_probabilities(const at::Tensor& scores, const at::Tensor& sizes);
+/// Gradient of the sizes, [rows, 1], of what is not attended to (size 0), too: there the limit from above.
+/// @param away  gradient of the probabilities minus its mean under them, [heads, queries, rows]
+at::Tensor sizes_gradient(const at::Tensor& scores, const at::Tensor& sizes, const at::Tensor& away);
+
 /// Calls f(first, last) for ranges that cover [0, size), in parallel, with a partition that depends on size only.
 void for_ranges(std::int64_t size, Executor& executor, FunctionRef<void(std::int64_t first, std::int64_t last)> f);
 

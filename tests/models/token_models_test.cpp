@@ -32,6 +32,13 @@ TEST(VisionTransformer, parameters_are_the_published_ones) {
   EXPECT_EQ(vit_of({{"dim", 768}, {"heads", 12}, {"hidden", 3072}}).parameters(), 86'567'656);  // DeiT-B, ViT-B/16
 }
 
+TEST(VisionTransformer, parameters_of_the_predictor_are_the_published_ones) {
+  // Per predictor: layer norm 768, then 384 x 384, 384 x 192, 192 x 96 and 96 x 2 with their biases. 22.77 M in all.
+  const std::int64_t each = 768 + 384 * 385 + 192 * 385 + 96 * 193 + 2 * 97;
+  EXPECT_EQ(vit_of(with(kSmall, {{"predictor", 70}})).parameters(), 22'050'664 + 3 * each);
+  EXPECT_EQ(vit_of(with(kSmall, {{"predictor", 70}, {"masked", 1}})).parameters(), 22'050'664 + 3 * each);
+}
+
 TEST(SentenceEncoder, parameters_are_the_published_ones) {
   // MiniLM-L6-H384 without its pooler of 384 x 384 + 384: 22,713,216 - 147,840.
   EXPECT_EQ(build("bert", {}).parameters(), 22'565'376);
@@ -54,6 +61,8 @@ TEST(VisionTransformer, multiply_adds_are_the_published_ones) {
   EXPECT_NEAR(giga(vit_of(kSmall)), 4.6, 0.05);
   EXPECT_NEAR(giga(vit_of(with(kSmall, {{"keep", 70}}))), 3.0, 0.06);
   EXPECT_NEAR(giga(vit_of(with(kSmall, {{"keep", 50}}))), 2.3, 0.06);
+  // DynamicViT, its table: DeiT-S with 0.7 of the tokens kept 2.9 G. Ours are 2.98, 0.09 of it in the predictors.
+  EXPECT_NEAR(giga(vit_of(with(kSmall, {{"predictor", 70}}))), 2.9, 0.1);
   // ToMe removes r tokens in each of 12 blocks: of DeiT-S with r = 13, 2.7 G are left (2.7 in its table).
   EXPECT_NEAR(giga(vit_of(with(kSmall, {{"merge", 13}}))), 2.7, 0.06);
 }
@@ -65,7 +74,8 @@ const std::vector<Settings> kPolicies = {{},
                                          {{"keep", 50}, {"fuse", 0}},
                                          {{"keep", 50}, {"scorer", 1}},
                                          {{"keep", 70}, {"scorer", 2}},
-                                         {{"threshold", 900}}};
+                                         {{"threshold", 900}},
+                                         {{"spatten", 40}}};
 
 /// Fresh weights are so small that all tokens look alike; larger ones tell them apart.
 Weights lively(const Graph& graph, std::uint64_t seed) {
@@ -91,7 +101,10 @@ void expect_oracle(const Graph& graph, const OpExample::Data& data, const std::s
 }
 
 TEST(VisionTransformer, equals_the_oracle_with_every_policy) {
-  for (const Settings& policy : kPolicies) {
+  std::vector<Settings> policies = kPolicies;
+  policies.push_back({{"predictor", 60}});
+  policies.push_back({{"predictor", 60}, {"masked", 1}});
+  for (const Settings& policy : policies) {
     const Graph graph =
         vit_of(with({{"dim", 12}, {"heads", 3}, {"hidden", 20}, {"depth", 4}, {"image", 12}, {"patch", 3}}, policy), 5);
     Rng rng(3);
@@ -114,6 +127,43 @@ TEST(SentenceEncoder, equals_the_oracle_with_every_policy) {
       data.values.push_back(static_cast<float>(rng.integer(0, 1)));
     }
     expect_oracle(graph, data, "sentence");
+  }
+}
+
+/// Margins of the two classes that the last layer of a predictor makes are moved until the gate lets `wanted` through.
+void keep_exactly(const Graph& graph, Weights& weights, const TensorView& image, int stage, std::int64_t wanted) {
+  const std::string bias = "score_predictor." + std::to_string(stage) + ".out_conv.4.bias";
+  double low = -1000, high = 1000;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    weights.mutable_at(bias).mutable_as<float>()[0] = static_cast<float>(middle);
+    Session session(Model(graph, weights));
+    std::int64_t kept = 0;
+    for (const float v : session.run({{"image", image}})["keep." + std::to_string(stage + 1)].as<const float>())
+      kept += v != 0.0f ? 1 : 0;
+    if (kept == wanted) return;
+    (kept < wanted ? low : high) = middle;
+  }
+  FAIL() << "no bias keeps " << wanted << " tokens at predictor " << stage;
+}
+
+TEST(VisionTransformer, masked_tokens_are_as_good_as_removed) {
+  const Settings shape{{"dim", 12},   {"heads", 3}, {"hidden", 20},   {"depth", 8},
+                       {"image", 12}, {"patch", 2}, {"predictor", 70}};
+  const Graph removing = vit_of(shape, 5), masking = vit_of(with(shape, {{"masked", 1}}), 5);
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    Weights weights = lively(removing, seed);
+    Rng rng(seed + 20);
+    std::vector<float> pixels(144 * 3);
+    for (float& p : pixels) p = static_cast<float>(rng.uniform(0, 1));
+    const TensorView image{pixels.data(), Dtype::f32, Device::cpu, 144, 3, 3};
+    for (int stage = 0; stage < 3; ++stage)
+      keep_exactly(masking, weights, image, stage, static_cast<std::int64_t>(36 * std::pow(0.7, stage + 1)));
+    Session a(Model(removing, weights)), b(Model(masking, weights));
+    const auto x = a.run({{"image", image}})["logits"].as<const float>();
+    const auto y = b.run({{"image", image}})["logits"].as<const float>();
+    for (std::size_t c = 0; c < x.size(); ++c) EXPECT_NEAR(x[c], y[c], 2e-5 * (1 + std::abs(x[c]))) << seed;
+    EXPECT_LT(a.statistics().macs, b.statistics().macs);
   }
 }
 
@@ -167,6 +217,11 @@ TEST(TokenModels, name_what_is_wrong) {
   test::expect_error<UsageError>([] { vit_of({{"image", 225}}); }, {"225", "patches of 16"});
   test::expect_error<UsageError>([] { vit_of({{"keep", 0}}); }, {"keep is 0", "1 to 100"});
   test::expect_error<UsageError>([] { vit_of({{"keep", 70}, {"merge", 8}}); }, {"exclude each other"});
+  test::expect_error<UsageError>([] { vit_of({{"spatten", 101}}); }, {"spatten is 101", "1 to 100"});
+  test::expect_error<UsageError>([] { vit_of({{"spatten", 50}, {"keep", 70}}); }, {"exclude each other"});
+  test::expect_error<UsageError>([] { vit_of({{"masked", 1}}); }, {"masked=1", "predictor below 100"});
+  test::expect_error<UsageError>([] { vit_of({{"dim", 6}, {"predictor", 50}}); }, {"6 channels", "halved twice"});
+  test::expect_error<UsageError>([] { (void)build("bert", {.settings = {{"predictor", 50}}}); }, {"predictor"});
   test::expect_error<UsageError>([] { vit_of({{"kep", 70}}); }, {"kep", "keep"});
   const Graph graph = build("bert", {.settings = {{"dim", 12}, {"depth", 1}, {"words", 9}, {"positions", 4}}});
   Session session(Model(graph, initial_weights(graph, 1)));

@@ -27,6 +27,103 @@ std::vector<double> linear(const std::vector<double>& x, const Tensor& weight, c
   return y;
 }
 
+using Row = std::vector<double>;
+
+void gelu(Row& row) {
+  for (double& v : row) v = 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)));
+}
+
+/// Decisions of DynamicViT's first predictor, written out from its definition, for weights under the released names.
+TEST(Transformers, dynamic_vit_decides_as_its_definition) {
+  const std::int64_t dim = 8;
+  int decided[] = {0, 0};
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Rng rng(seed);
+    StateDict dict;
+    const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
+      dict.tensors.emplace_back(name, random_tensor(std::move(shape), rng));
+    };
+    const auto add_linear = [&](const std::string& name, std::int64_t out, std::int64_t in) {
+      add(name + ".weight", {out, in});
+      add(name + ".bias", {out});
+    };
+    add("cls_token", {1, 1, dim});
+    add("pos_embed", {1, 17, dim});
+    add("patch_embed.proj.weight", {dim, 3, 1, 1});
+    add("patch_embed.proj.bias", {dim});
+    for (const char* norm : {"blocks.0.norm1", "blocks.0.norm2", "norm", "score_predictor.0.in_conv.0"}) {
+      add(std::string(norm) + ".weight", {dim});
+      add(std::string(norm) + ".bias", {dim});
+    }
+    add_linear("blocks.0.attn.qkv", 3 * dim, dim);
+    add_linear("blocks.0.attn.proj", dim, dim);
+    add_linear("blocks.0.mlp.fc1", dim, dim);
+    add_linear("blocks.0.mlp.fc2", dim, dim);
+    add_linear("score_predictor.0.in_conv.1", dim, dim);
+    add_linear("score_predictor.0.out_conv.0", dim / 2, dim);
+    add_linear("score_predictor.0.out_conv.2", dim / 4, dim / 2);
+    add_linear("score_predictor.0.out_conv.4", 2, dim / 4);
+    add_linear("head", 2, dim);
+    const auto w = [&](const std::string& name) -> const Tensor& {
+      for (const auto& [known, tensor] : dict.tensors)
+        if (known == name) return tensor;
+      throw std::runtime_error(name);
+    };
+    const auto layer = [&](const Row& x, const std::string& name) {
+      return linear(x, w("score_predictor.0." + name + ".weight"), w("score_predictor.0." + name + ".bias"));
+    };
+    const Graph graph = build("vit", {.classes = 2,
+                                      .settings = {{"dim", dim},
+                                                   {"heads", 2},
+                                                   {"hidden", dim},
+                                                   {"depth", 1},
+                                                   {"image", 4},
+                                                   {"patch", 1},
+                                                   {"predictor", 50},
+                                                   {"masked", 1}}});
+    const Conversion found = convert(graph, dict, source("timm"));
+    ASSERT_TRUE(found.complete());
+    for (const Match& match : found.matched) EXPECT_TRUE(match.by_name) << match.ours;
+    std::vector<float> pixels;
+    for (int i = 0; i < 48; ++i) pixels.push_back(static_cast<float>(rng.uniform(0, 1)));
+    std::vector<Row> rows;
+    Row mean(dim / 2, 0.0);
+    const double means[] = {0.485, 0.456, 0.406}, deviations[] = {0.229, 0.224, 0.225};
+    for (std::size_t t = 0; t < 16; ++t) {
+      Row pixel(3);
+      for (std::size_t c = 0; c < 3; ++c) pixel[c] = (pixels[t * 3 + c] - means[c]) / deviations[c];
+      Row x = linear(pixel, w("patch_embed.proj.weight"), w("patch_embed.proj.bias"));
+      double m = 0, v = 0;
+      for (std::size_t c = 0; c < 8; ++c) x[c] += w("pos_embed").as<float>()[(t + 1) * 8 + c];
+      for (const double a : x) m += a / 8;
+      for (const double a : x) v += (a - m) * (a - m) / 8;
+      for (std::size_t c = 0; c < 8; ++c)
+        x[c] = (x[c] - m) / std::sqrt(v + 1e-5) * w("score_predictor.0.in_conv.0.weight").as<float>()[c] +
+               w("score_predictor.0.in_conv.0.bias").as<float>()[c];
+      rows.push_back(layer(x, "in_conv.1"));
+      gelu(rows.back());
+      for (std::size_t c = 0; c < 4; ++c) mean[c] += rows.back()[4 + c] / 16;
+    }
+    Session session(Model(graph, found.weights));
+    const TensorView image{pixels.data(), Dtype::f32, Device::cpu, 16, 3, 3};
+    const auto keep = session.run({{"image", image}})["keep.1"].as<const float>();
+    ASSERT_EQ(keep.size(), 16u);
+    for (std::size_t t = 0; t < 16; ++t) {
+      std::copy(mean.begin(), mean.end(), rows[t].begin() + 4);
+      Row z = layer(rows[t], "out_conv.0");
+      gelu(z);
+      z = layer(z, "out_conv.2");
+      gelu(z);
+      z = layer(z, "out_conv.4");
+      if (std::abs(z[0] - z[1]) < 1e-5) continue;  // too close to call
+      EXPECT_EQ(keep[t], z[0] > z[1] ? 1.0f : 0.0f) << "seed " << seed << ", token " << t;
+      decided[z[0] > z[1] ? 1 : 0] += 1;
+    }
+  }
+  EXPECT_GT(decided[0], 5);
+  EXPECT_GT(decided[1], 5);
+}
+
 /// A ViT without blocks would prove names only: one block, one patch of 2 x 2 pixels, so that attention is over the
 /// class token and one patch; everything is written out here from timm's definition.
 TEST(Transformers, timm_vit_computes_what_timm_does) {
@@ -72,7 +169,6 @@ TEST(Transformers, timm_vit_computes_what_timm_does) {
   const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
   for (std::size_t p = 0; p < 4; ++p)
     for (std::size_t c = 0; c < 3; ++c) patch[c * 4 + p] = (pixels[p * 3 + c] - mean[c]) / deviation[c];
-  using Row = std::vector<double>;
   std::vector<Row> x{Row(w("cls_token").as<float>().begin(), w("cls_token").as<float>().end()),
                      linear(patch, w("patch_embed.proj.weight"), w("patch_embed.proj.bias"))};
   for (std::size_t i = 0; i < 2; ++i)

@@ -49,11 +49,31 @@ void fill(MachineState& m, const Node& node) {
   m.spaces[node.outputs[0]] = image;
 }
 
+/// Every pixel of every image is a site.
+void grid(MachineState& m, const Node& node) {
+  const Space& pixels = m.spaces.at(node.inputs[0]);
+  const std::int64_t height = node.integer("height"), width = node.integer("width");
+  Space sites;
+  sites.dims = 2;
+  for (std::int64_t pixel = 0; pixel < pixels.rows; ++pixel) {
+    sites.sites.push_back({pixel / (height * width), pixel / width % height, pixel % width});
+    m.indices[node.outputs[1]].push_back(pixel);
+  }
+  sites.rows = pixels.rows;
+  sites.samples = pixels.rows / (height * width);
+  m.indices[node.outputs[1]];
+  m.spaces[node.outputs[0]] = sites;
+}
+
 }  // namespace
 
 bool run_dense_op(MachineState& m, const Node& node) {
   if (node.op == "box") {
     fill(m, node);
+    return true;
+  }
+  if (node.op == "image_sites") {
+    grid(m, node);
     return true;
   }
   const bool makes_image = node.op == "to_dense";

@@ -314,7 +314,7 @@ struct Machine : MachineState {
 
   void step(const Node& node) {
     if (run_point_voxel_op(*this, node) || run_norm_op(*this, node) || run_dense_op(*this, node) ||
-        run_token_op(*this, node) || run_selection_op(*this, node))
+        run_token_op(*this, node) || run_window_op(*this, node) || run_selection_op(*this, node))
       return;
     if (node.op == "voxelize") return voxelize_points(node);
     if (graph.ops().at(node.op).geometry) return geometry(node);

@@ -54,7 +54,9 @@ bool run_point_voxel_op(MachineState& machine, const Node& node);
 
 /// Runs attention and the other ops on tokens; false for any other op.
 bool run_token_op(MachineState& machine, const Node& node);
-/// Runs box, to_dense, from_dense; false for any other op.
+/// Runs windows, window_rows, window_attention, scale_rows, resize_grid; false for any other op.
+bool run_window_op(MachineState& machine, const Node& node);
+/// Runs box, to_dense, from_dense, image_sites; false for any other op.
 bool run_dense_op(MachineState& machine, const Node& node);
 /// Runs layer_norm, group_norm, softmax, prelu, and dropout as it is at inference; false for any other op.
 bool run_norm_op(MachineState& machine, const Node& node);

@@ -22,7 +22,7 @@ void standardise(Result& x, const Keys& keys, double epsilon) {
 
 bool run_norm_op(MachineState& m, const Node& node) {
   if (node.op != "layer_norm" && node.op != "group_norm" && node.op != "softmax" && node.op != "prelu" &&
-      node.op != "dropout")
+      node.op != "dropout" && node.op != "hard_gate")
     return false;
   Result y = m.features.at(node.inputs[0]);
   if (node.op == "softmax") {
@@ -37,6 +37,8 @@ bool run_norm_op(MachineState& m, const Node& node) {
   } else if (node.op == "prelu") {
     const auto slope = m.parameter(node, 0);
     for (std::size_t i = 0; i < y.values.size(); ++i) y.values[i] *= y.values[i] > 0.0 ? 1.0 : slope[i % slope.size()];
+  } else if (node.op == "hard_gate") {
+    for (double& v : y.values) v = v > 0.0 ? 1.0 : 0.0;
   } else if (node.op != "dropout") {
     const std::int64_t groups = node.op == "group_norm" ? node.integer("num_groups") : 1;
     Keys keys;

@@ -128,7 +128,9 @@ void count_patches(MachineState& m, const Node& node) {
   const std::int64_t patch = node.integer("patch");
   std::vector<std::int64_t> counts;
   for (const Rows& rows : rows_by_sample(m.spaces.at(node.inputs[0])))
-    counts.push_back(rows.empty() ? 0 : node.integer("height") / patch * (node.integer("width") / patch));
+    counts.push_back(rows.empty() ? 0
+                                  : (node.integer("height") + patch - 1) / patch *
+                                        ((node.integer("width") + patch - 1) / patch));
   m.spaces[node.outputs[0]] = tokens(counts);
 }
 
@@ -138,8 +140,8 @@ void cut(MachineState& m, const Node& node) {
   Result y = m.blank(node.outputs[0]);
   for (std::int64_t pixel = 0; pixel < x.rows; ++pixel) {
     const std::int64_t image = pixel / (height * width), line = pixel / width % height, column = pixel % width;
-    const std::int64_t row =
-        image * (height / patch) * (width / patch) + line / patch * (width / patch) + column / patch;
+    const std::int64_t lines = (height + patch - 1) / patch, columns = (width + patch - 1) / patch;
+    const std::int64_t row = image * lines * columns + line / patch * columns + column / patch;
     for (std::int64_t c = 0; c < x.cols; ++c)
       at(y, row, (c * patch + line % patch) * patch + column % patch) = at(x, pixel, c);
   }
@@ -156,12 +158,17 @@ void top(MachineState& m, const Node& node) {
     const auto n = static_cast<std::int64_t>(rows.size()), leading = std::min(node.integer("leading"), n);
     const double wanted = node.number("share") * static_cast<double>(n - leading);
     std::int64_t stay =
-        static_cast<std::int64_t>(node.text("rounding") == "up" ? std::ceil(wanted) : std::floor(wanted));
+        static_cast<std::int64_t>(node.text("rounding") == "up" ? std::ceil(wanted - 1e-6) : std::floor(wanted + 1e-6));
     if (node.integer("count") > 0) stay = std::min(node.integer("count"), n - leading);
     if (n > 0 && stay + leading == 0) stay = 1;
     Rows order(rows.begin() + leading, rows.end());
     std::stable_sort(order.begin(), order.end(),
                      [&](std::int64_t a, std::int64_t b) { return at(scores, a, 0) > at(scores, b, 0); });
+    if (const auto& above = node.numbers("above"); !above.empty()) {
+      const auto low = std::find_if(order.begin(), order.begin() + stay,
+                                    [&](std::int64_t r) { return !(at(scores, r, 0) > above[0]); });
+      stay = std::max<std::int64_t>(low - order.begin(), n > 0 && leading == 0 ? 1 : 0);
+    }
     Rows chosen(rows.begin(), rows.begin() + leading);
     chosen.insert(chosen.end(), order.begin(), order.begin() + stay);
     std::sort(chosen.begin(), chosen.end());

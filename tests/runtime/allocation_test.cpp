@@ -64,6 +64,29 @@ TEST(Allocation, none_in_the_steady_state_of_tokens_that_are_merged_or_dropped) 
   }
 }
 
+TEST(Allocation, none_in_the_steady_state_of_windows_that_are_dropped) {
+  const Graph graph = models::build("swin", {.classes = 3,
+                                             .settings = {{"dim", 12},
+                                                          {"height", 40},
+                                                          {"width", 28},
+                                                          {"window", 3},
+                                                          {"depth3", 0},
+                                                          {"head", 1},
+                                                          {"select", 1},
+                                                          {"drop", 50}}});
+  Session session(Model(graph, initial_weights(graph, 1)), {.threads = 2});
+  std::vector<float> pixels(2 * 40 * 28 * 3, 0.5f);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<float>(i * 37 % 101) / 100.0f;
+  const std::vector<std::int64_t> two{0, 1120, 2240}, one{0, 1120};
+  const Inputs both{{"image", RowsView{{pixels.data(), Dtype::f32, Device::cpu, 2240, 3, 3}, two}}},
+      first{{"image", RowsView{{pixels.data(), Dtype::f32, Device::cpu, 1120, 3, 3}, one}}};
+  for (const Inputs* inputs : {&both, &first}) (void)session.run(*inputs);
+  const std::int64_t before = test::allocations.load();
+  for (int i = 0; i < 3; ++i)
+    for (const Inputs* inputs : {&both, &first}) (void)session.run(*inputs);
+  EXPECT_EQ(test::allocations.load() - before, 0);
+}
+
 TEST(Allocation, none_in_the_steady_state_of_geometry_that_runs_ahead) {
   const Pipeline pipeline = models::semantic_kitti_pipeline(0.1);
   const Graph graph = models::at("minkunet").build({.width = 0.2, .classes = 19, .pipeline = pipeline});

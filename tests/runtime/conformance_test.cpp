@@ -90,7 +90,8 @@ TEST_P(Conformance, inferred_shapes_are_those_that_come_out) {
 
 /// Rows of a sample with each other, one multiply-add per pair and channel.
 bool compares(const Node& node) {
-  return node.op == "attention" || node.op == "attention_scores" || node.op == "match_tokens";
+  return node.op == "attention" || node.op == "attention_scores" || node.op == "match_tokens" ||
+         node.op == "window_attention";
 }
 
 bool multiplies(const Node& node) {
@@ -109,7 +110,8 @@ TEST_P(Conformance, multiply_adds_are_those_of_the_pairs) {
         if (node.name != p.name || !multiplies(node)) continue;
         const std::int64_t in = example.graph.type(node.inputs[0]).channels;
         if (compares(node)) {
-          const std::int64_t values = node.op == "attention" ? example.graph.type(node.inputs[2]).channels : 0;
+          const bool sums = node.op == "attention" || node.op == "window_attention";
+          const std::int64_t values = sums ? example.graph.type(node.inputs[2]).channels : 0;
           counted += p.pairs * (in / (node.op == "match_tokens" ? node.integer("heads") : 1) + values);
           continue;
         }

@@ -57,6 +57,29 @@ TEST(TopRows, nan_goes_first_and_zeros_are_equal) {
   EXPECT_EQ(top({nan, -1e30f, nan}, {0, 3}, {.count = 2}).kept.voxel_of_point, (Rows{0, 1}));
 }
 
+TEST(TopRows, share_and_bound_both_hold_and_one_stays) {
+  const std::vector<float> scores{0.1f, 5, 3, 4, 3, -1, 7};
+  const std::vector<std::int64_t> begin{0, 5, 5, 7};
+  EXPECT_EQ(top(scores, begin, {.above = 3.0}).kept.voxel_of_point, (Rows{1, 3, 6}));
+  EXPECT_EQ(top(scores, begin, {.share = 0.4, .above = 3.0}).kept.voxel_of_point, (Rows{1, 3, 6}));
+  EXPECT_EQ(top(scores, begin, {.share = 0.2, .above = 3.0}).kept.voxel_of_point, (Rows{1, 6}));
+  EXPECT_EQ(top(scores, begin, {.above = 6.0}).kept.voxel_of_point, (Rows{1, 6})) << "the best stays";
+  EXPECT_EQ(top(scores, begin, {.leading = 1, .above = 6.0}).kept.voxel_of_point, (Rows{0, 5, 6}));
+  EXPECT_EQ(top(scores, begin, {.leading = 1, .above = 9.0}).kept.voxel_of_point, (Rows{0, 5}))
+      << "a leading one is one";
+  EXPECT_EQ(top(scores, begin, {.leading = 1, .fuse = true, .above = 4.5}).begin, (SampleBegin{0, 3, 3, 5}));
+}
+
+TEST(TopRows, shares_mean_what_they_say) {
+  for (const std::int64_t rows : {10, 20, 30})
+    for (int tenths = 1; tenths <= 10; ++tenths)
+      for (const bool up : {false, true})
+        EXPECT_EQ(top(std::vector<float>(static_cast<std::size_t>(rows), 1.0f), {0, rows},
+                      {.share = 1.0 - (10 - tenths) / 10.0, .round_up = up})
+                      .begin[1],
+                  rows * tenths / 10);
+}
+
 TEST(TopRows, name_what_is_wrong) {
   test::expect_error<UsageError>([] { top({1.0f}, {0, 1}, {.share = 1.5}); }, {"share 1.5", "[0, 1]"});
   test::expect_error<UsageError>([] { top({1.0f}, {0, 1}, {.count = -1}); }, {"count -1"});

@@ -18,8 +18,10 @@ inline Inputs inputs_of(const OpExample& example) {
     const TensorView view{values, Dtype::f32, Device::cpu, data.rows, data.cols, data.cols};
     if (data.sample_begin.empty()) {
       inputs.emplace_back(data.name, SparseView{data.coords.data(), view, data.batches});
-    } else {
+    } else if (data.cols == 4) {
       inputs.emplace_back(data.name, PointView{values, data.rows, data.cols * 4, {0, 4, 8, 12}, data.sample_begin});
+    } else {
+      inputs.emplace_back(data.name, RowsView{view, data.sample_begin});
     }
   }
   return inputs;

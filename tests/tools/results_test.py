@@ -84,6 +84,15 @@ class Peers(unittest.TestCase):
         self.assertIn("--threads 1", problems[0])
         self.assertIn(problems[0], peers.libtorch_table(rows, machine, problems))
 
+    def test_transformers_are_compared_with_the_fastest(self):
+        result = {"torch": "2.9", "openvino": "2025.1", "load": 0.1, "problems": ["PyTorch compiled: no compiler"],
+                  "rows": [{"name": "DeiT-Ti, batch 1", "threads": 1, "ms": {"rarefy": 20.0, "PyTorch": 31.0, "OpenVINO": 24.0},
+                            "errors": {"PyTorch": 2e-6, "OpenVINO": 3e-6}, "best_peer": "OpenVINO", "ratio": 1.2}]}
+        lines = peers.transformer_lines(result)
+        self.assertEqual(lines[0], "torch 2.9, openvino 2025.1. Load when it began: 0.1.")
+        self.assertIn("| DeiT-Ti, batch 1 | 1 | 20.0 | 24.0 | 31.0 | **1.20** (OpenVINO) | 3e-06 |", lines)
+        self.assertEqual(lines[-1], "PyTorch compiled: no compiler")
+
     def test_one_that_cannot_be_installed_says_so_in_one_line(self):
         with tempfile.TemporaryDirectory() as cache:
             environment = {**os.environ, "RAREFY_CACHE": cache, "PIP_NO_INDEX": "1"}
@@ -104,6 +113,17 @@ class File(unittest.TestCase):
         self.assertEqual(write_results.with_comparisons("## C\n", ["### Compared with L"]), "## C\n\n### Compared with L\n")
         again = write_results.with_comparisons(changed, ["### Compared with L", "", "new"])
         self.assertEqual(again, changed)
+
+
+    def test_one_part_alone_is_replaced_or_added(self):
+        part = ["### Compared with P: t", "", "new"]
+        section = "## A\n\n### Compared with P: t\n\nold\n\n### Next\n\nkept\n"
+        changed = write_results.with_part(section, part)
+        self.assertEqual(changed, "## A\n\n### Compared with P: t\n\nnew\n\n### Next\n\nkept\n")
+        self.assertEqual(write_results.with_part(changed, part), changed)
+        self.assertEqual(write_results.with_part("## A\n\n### An ablation: i\n\nkept\n", part),
+                         "## A\n\n### Compared with P: t\n\nnew\n\n### An ablation: i\n\nkept\n")
+        self.assertEqual(write_results.with_part("## A\n", part), "## A\n\n### Compared with P: t\n\nnew\n")
 
 
 if __name__ == "__main__":

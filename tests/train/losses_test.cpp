@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "rarefy/error.h"
+#include "support/expect_error.h"
 #include "support/random_cases.h"
 
 namespace rarefy::train {
@@ -146,6 +147,21 @@ TEST(BalancedWeights, rare_classes_weigh_more_and_the_mean_is_one) {
   EXPECT_NEAR(w[1] / w[0], 3.0, 1e-5);
   EXPECT_NEAR((w[0] + w[1]) / 2, 1.0, 1e-5);
   EXPECT_EQ(w[2], 1.0f);
+}
+
+TEST(KeepRatioLoss, value_and_gradient_by_hand) {
+  const std::vector<float> keep{1, 0, 1, 1, 0, 1, 1};
+  const std::vector<std::int64_t> begin{0, 4, 4, 7};  // shares 3/4 and 2/3, and a sample without rows
+  std::vector<float> gradient(7);
+  const double loss = keep_ratio_loss({keep.data(), 7, 1, 1}, begin, 0.5, {gradient.data(), 7, 1, 1});
+  EXPECT_NEAR(loss, (0.25 * 0.25 + (2.0 / 3 - 0.5) * (2.0 / 3 - 0.5)) / 2, 1e-9);
+  EXPECT_NEAR(gradient[1], 2 * 0.25 / 4 / 2, 1e-7);
+  EXPECT_NEAR(gradient[6], 2 * (2.0 / 3 - 0.5) / 3 / 2, 1e-7);
+  test::expect_error<ShapeError>(
+      [&] {
+        (void)keep_ratio_loss({keep.data(), 6, 1, 1}, begin, 0.5, {gradient.data(), 7, 1, 1});
+      },
+      {"7 rows", "6 x 1"});
 }
 
 }  // namespace

@@ -5,9 +5,11 @@
 #include <cmath>
 
 #include "base/rng.h"
+#include "rarefy/builder.h"
 #include "rarefy/models.h"
 #include "rarefy/session.h"
 #include "train/graph_module.h"
+#include "train/losses.h"
 
 namespace rarefy::train {
 namespace {
@@ -46,8 +48,8 @@ std::shared_ptr<Prepared> prepare(const GraphModule& module, const Inputs& input
 }
 
 TEST(Transformers, training_equals_the_session_with_every_policy) {
-  for (const Settings& policy :
-       {Settings{}, Settings{{"merge", 2}}, Settings{{"keep", 60}}, Settings{{"threshold", 950}}}) {
+  for (const Settings& policy : {Settings{}, Settings{{"merge", 2}}, Settings{{"keep", 60}},
+                                 Settings{{"threshold", 950}}, Settings{{"spatten", 60}}}) {
     const Graph graph = small_vit(policy);
     const Weights weights = initial_weights(graph, 3);
     Images images(3, 5);
@@ -91,6 +93,147 @@ TEST(Transformers, a_small_one_learns_with_half_of_its_tokens) {
   }
   EXPECT_GT(first, 0.5);
   EXPECT_LT(loss, 0.3);
+}
+
+/// One row per token, several samples.
+struct Tokens {
+  std::vector<float> values;
+  std::vector<std::int64_t> begin;
+  std::int64_t channels;
+
+  Tokens(std::vector<std::int64_t> samples, std::int64_t columns, std::uint64_t seed)
+      : begin(std::move(samples)), channels(columns) {
+    Rng rng(seed);
+    for (std::int64_t i = 0; i < begin.back() * channels; ++i) values.push_back(static_cast<float>(rng.normal()));
+  }
+  Inputs inputs() {
+    return {{"x", RowsView{{values.data(), Dtype::f32, Device::cpu, begin.back(), channels, channels}, begin}}};
+  }
+};
+
+/// Sizes come from a table, so that they are parameters whose gradient can be looked at.
+TEST(AttentionSizes, gradients_of_what_is_not_attended_to_are_the_limit_from_above) {
+  for (const bool scores : {false, true}) {
+    Builder b;
+    const ValueId x = b.points(4, "x");
+    const ValueId sizes = b.embedding(b.positions(x), 8, 1, "sizes");
+    const ValueId q = b.linear(x, 6, true, "q"), k = b.linear(x, 6, true, "k"), v = b.linear(x, 4, true, "v");
+    b.output("y", scores ? b.attention_scores(q, k, 2, "all", sizes) : b.attention(q, k, v, 2, sizes));
+    const Graph graph = b.build();
+    Weights weights = initial_weights(graph, 3);
+    const std::vector<float> table{1, 0, 2, 0.5f, 0, 1, 0, 0};  // the last sample attends to nothing
+    std::copy(table.begin(), table.end(), weights.mutable_at("sizes.weight").mutable_as<float>().begin());
+    Tokens tokens({0, 7, 12}, 4, 5);
+    GraphModule module(graph, weights, serial_executor());
+    const auto batch = prepare(module, tokens.inputs());
+    at::Tensor factors;
+    const auto loss = [&] {
+      const at::Tensor y = module.forward(batch, {"y"}, Mode::training)[0];
+      if (!factors.defined()) {
+        factors = at::empty_like(y);
+        Rng rng(6);
+        for (std::int64_t i = 0; i < y.numel(); ++i) factors.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+      }
+      return (y * factors).sum();
+    };
+    module.clear_gradients();
+    loss().backward();
+    for (auto& p : module.parameters()) {
+      if (p.name != "sizes.weight") continue;
+      const at::Tensor gradient = p.value.grad().clone();
+      at::NoGradGuard no_gradient;
+      for (std::int64_t i = 0; i < 7; ++i) {
+        const float before = p.value[i][0].item<float>();
+        const double middle = loss().item<double>(), step = 2e-3;
+        p.value[i][0] = before + static_cast<float>(step);
+        const double above = loss().item<double>();
+        p.value[i][0] = before;
+        EXPECT_NEAR(gradient[i][0].item<double>(), (above - middle) / step,
+                    2e-2 * (1 + std::abs(above - middle) / step))
+            << "size " << i << (scores ? " of scores" : "");
+      }
+      EXPECT_GT(gradient[1][0].abs().item<double>(), 1e-4) << "a token that is masked learns, too";
+    }
+  }
+}
+
+TEST(HardGate, is_a_bernoulli_variable_with_the_gradient_of_a_sigmoid) {
+  Builder b;
+  const ValueId x = b.linear(b.points(4, "x"), 1, true, "log_odds");
+  b.output("y", b.add("hard_gate", {x}, {{"temperature", 2.0}}, "gate")[0]);
+  const Graph graph = b.build();
+  Weights weights = initial_weights(graph, 1);
+  for (float& w : weights.mutable_at("log_odds.weight").mutable_as<float>()) w = 0.0f;
+  weights.mutable_at("log_odds.bias").mutable_as<float>()[0] = 1.0f;  // probability 0.731
+  Tokens tokens({0, 40000}, 4, 5);
+  GraphModule module(graph, weights, serial_executor());
+  const auto batch = prepare(module, tokens.inputs());
+  const auto gates = [&](std::uint64_t step) {
+    module.set_random({7, step});
+    return module.forward(batch, {"y"}, Mode::training)[0];
+  };
+  const at::Tensor y = gates(1);
+  EXPECT_NEAR(y.mean().item<double>(), 1.0 / (1.0 + std::exp(-1.0)), 0.01);
+  EXPECT_TRUE(at::equal(y, gates(1)));
+  EXPECT_FALSE(at::equal(y, gates(2)));
+  EXPECT_EQ(module.forward(batch, {"y"}, Mode::inference)[0].min().item<float>(), 1.0f) << "no noise: 1 > 0";
+  module.clear_gradients();
+  y.sum().backward();
+  // Mean over logistic noise L of s (1 - s) / 2 with s = sigmoid((1 + L) / 2), by numerical integration.
+  double expected = 0.0;
+  for (int i = 0; i < 100000; ++i) {
+    const double u = (i + 0.5) / 100000, s = 1.0 / (1.0 + std::exp(-(1.0 + std::log(u / (1 - u))) / 2));
+    expected += s * (1 - s) / 2 / 100000;
+  }
+  for (auto& p : module.parameters())
+    if (p.name == "log_odds.bias") {
+      EXPECT_NEAR(p.value.grad()[0].item<double>() / 40000, expected, 2e-3);
+    }
+}
+
+/// With the ratio loss of the paper; the class of an image is which half of it is bright.
+TEST(Predictor, trains_with_the_ratio_loss_and_the_removing_network_takes_its_weights) {
+  const Settings policy{{"predictor", 60}};
+  Settings masked = policy;
+  masked["masked"] = 1;
+  const Graph training = small_vit(masked), removing = small_vit(policy);
+  GraphModule module(training, initial_weights(training, 1), serial_executor());
+  Images images(48, 7);
+  const auto inputs = images.inputs();
+  const auto batch = prepare(module, inputs);
+  const at::Tensor labels = at::from_blob(images.labels.data(), {48}, at::kLong);
+  std::vector<std::int64_t> begin;
+  for (std::int64_t i = 0; i <= 48; ++i) begin.push_back(16 * i);
+  double loss = 0.0, off = 0.0;
+  for (int step = 0; step < 150; ++step) {
+    module.clear_gradients();
+    module.set_random({1, static_cast<std::uint64_t>(step)});
+    const auto y = module.forward(batch, {"logits", "keep.1", "keep.2", "keep.3"}, Mode::training);
+    const at::Tensor l = at::nll_loss(at::log_softmax(y[0], 1), labels);
+    loss = l.item<double>();
+    at::Tensor sum = l;
+    off = 0.0;
+    for (std::size_t s = 1; s <= 3; ++s) {
+      const at::Tensor keep = y[s].detach().contiguous();
+      at::Tensor gradient = at::empty_like(keep);
+      off += keep_ratio_loss({keep.data_ptr<float>(), 768, 1, 1}, begin, std::pow(0.6, static_cast<double>(s)),
+                             {gradient.data_ptr<float>(), 768, 1, 1});
+      sum = sum + 2.0 * (y[s] * gradient).sum();
+    }
+    sum.backward();
+    at::NoGradGuard no_gradient;
+    for (auto& p : module.parameters())
+      if (p.value.grad().defined()) p.value.sub_(p.value.grad(), 0.1);
+  }
+  EXPECT_LT(loss, 0.35);
+  EXPECT_LT(off, 0.06);
+  for (auto& p : module.parameters()) EXPECT_TRUE(std::isfinite(p.value.sum().item<float>())) << p.name;
+  Session session(Model(removing, module.weights()));
+  const auto logits = session.run(inputs)["logits"].matrix<const float>();
+  int right = 0;
+  for (std::int64_t i = 0; i < 48; ++i)
+    right += (logits(i, 1) > logits(i, 0)) == (images.labels[static_cast<std::size_t>(i)] == 1) ? 1 : 0;
+  EXPECT_GE(right, 43);
 }
 
 }  // namespace

@@ -22,7 +22,12 @@ METHODS += [(f"class attention, keep {k} %", {"keep": k}) for k in (90, 70, 50)]
 METHODS += [(f"class attention, keep {k} %, not fused", {"keep": k, "fuse": 0}) for k in (90, 70, 50)]
 METHODS += [(f"attention of all, keep {k} %", {"keep": k, "scorer": 1}) for k in (90, 70, 50)]
 METHODS += [(f"attention of all above {t / 1000:g}", {"threshold": t}) for t in (400, 600, 800)]
+METHODS += [(f"SpAtten, {k} % at the end", {"spatten": k}) for k in (80, 50, 25)]
 METHODS += [(f"random, keep {k} %", {"keep": k, "scorer": 2}) for k in (90, 70, 50)]
+
+
+# Sentences that other programs calibrate on; they are among those that are compared.
+CALIBRATED = slice(None, None, 5)
 
 
 def paragraphs(sentences, most):
@@ -43,7 +48,16 @@ def as_rows(numbers):
     return rows
 
 
+def write_texts(path, numbers):
+    """Arrays as `rarefy run` takes them: one batch."""
+    rows = [as_rows(n) for n in numbers]
+    begin = numpy.cumsum([0] + [len(r) for r in rows]).astype(numpy.int64)
+    numpy.savez(path, **{"tokens": numpy.concatenate(rows), "tokens.begin": begin})
+
+
 def session_of(dense, settings, threads):
+    if isinstance(settings, str):  # a model made from the dense one
+        return rarefy.load(settings).session(threads)
     graph = rarefy.build("bert", settings=settings).graph
     weights = dict(dense.weights)
     if settings.get("scorer") == 2:
@@ -114,8 +128,16 @@ def main():
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--timed", type=int, default=12, help="texts that are timed, evenly taken from all")
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=FILE", help="a model made from MODEL")
+    parser.add_argument("--write-texts", metavar="FILE", help="only write the sentences to calibrate on (.npz)")
+    parser.add_argument("--out")
     args = parser.parse_args()
+    if args.write_texts:
+        tokenize = Tokenizer(args.vocabulary)
+        lines = (HERE / "sentences.txt").read_text(encoding="utf-8").splitlines()
+        return write_texts(args.write_texts, [tokenize(line) for line in lines[CALIBRATED]])
+    for pair in args.also:
+        METHODS.append(tuple(pair.rsplit("=", 1)))
     dense = rarefy.load(args.model)
     tokenize = Tokenizer(args.vocabulary)
     sentences = [tokenize(line) for line in (HERE / "sentences.txt").read_text(encoding="utf-8").splitlines()]

@@ -1,5 +1,5 @@
 #include "graph/example.h"
-#include "graph/patches.h"
+#include "graph/images/patches.h"
 
 namespace rarefy::ops {
 

@@ -1,4 +1,4 @@
-#include "graph/patches.h"
+#include "graph/images/patches.h"
 
 #include "graph/example.h"
 

@@ -10,11 +10,14 @@ OpDef select_best() {
   op.doc =
       "Of each sample the rows with the highest scores, as a space of their own: a share of its rows, a threshold, or "
       "both. The best row of a sample always stays. Of equal scores the earlier row is the higher one, NaN is the "
-      "lowest. Chen et al. (SparseViT), CVPR 2023, section 3.2.";
+      "lowest. The same as select_top with these attributes, by the name that older models have. Chen et al. "
+      "(SparseViT), CVPR 2023, section 3.2.";
   op.inputs = {"scores: features", "rows: space"};
   op.outputs = {"kept: space", "row_of_kept: index", "kept_of_row: index"};
-  op.attributes = {{"share", 1.0, "of the rows of a sample, 0 to 1, rounded up"},
-                   {"above", std::vector<double>{}, "not empty: of those, rows with a score above this number"}};
+  op.attributes = {
+      {"share", 1.0, "of the rows of a sample, 0 to 1, rounded up"},
+      {"above", std::vector<double>{}, "not empty: of those, rows with a score above this number"},
+      {"block", std::int64_t{0}, "equal selections of different blocks stay apart, so that each can change"}};
   op.infer = [](const InferArgs& args) -> Inferred {
     const Node& node = args.node;
     (void)require_features(args, 0);

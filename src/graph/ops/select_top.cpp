@@ -18,6 +18,7 @@ OpDef select_top() {
                    {"count", std::int64_t{0}, "not 0: at most so many stay, instead of a share"},
                    {"leading", std::int64_t{0}, "rows at the beginning of each sample that stay and are not counted"},
                    {"rounding", std::string("up"), "\"up\" or \"down\", of share times rows"},
+                   {"above", std::vector<double>{}, "not empty: of those, rows with a score above this number"},
                    {"fuse", std::int64_t{0}, "1 = a sample that loses rows gets one more at its end"}};
   op.infer = [](const InferArgs& args) -> Inferred {
     const Node& node = args.node;
@@ -28,6 +29,9 @@ OpDef select_top() {
                  node.name, share);
     RAREFY_CHECK(node.integer("count") >= 0, ShapeError, "node '{}' (select_top): count is {}, expected at least 0",
                  node.name, node.integer("count"));
+    RAREFY_CHECK(node.numbers("above").size() <= 1, ShapeError,
+                 "node '{}' (select_top): 'above' has {} numbers, expected one or none", node.name,
+                 node.numbers("above").size());
     require_leading(node);
     const std::string& rounding = node.text("rounding");
     RAREFY_CHECK(rounding == "up" || rounding == "down", ShapeError,
@@ -37,10 +41,12 @@ OpDef select_top() {
   op.examples = [](std::uint64_t seed) {
     const auto make = [](Builder& b, ValueId x, Rng& rng) {
       const ValueId scores = b.select_columns(x, {3}, {0.1}, {2.0}), features = b.linear(x, rng.integer(1, 9));
-      const auto selected = b.select_top(scores, {.share = rng.uniform(0.0, 1.0),
-                                                  .count = rng.chance(0.3) ? rng.integer(1, 9) : 0,
-                                                  .leading = rng.integer(0, 2),
-                                                  .round_up = rng.chance(0.5)});
+      const auto selected =
+          b.select_top(scores, {.share = rng.uniform(0.0, 1.0),
+                                .count = rng.chance(0.3) ? rng.integer(1, 9) : 0,
+                                .leading = rng.integer(0, 2),
+                                .round_up = rng.chance(0.5),
+                                .above = rng.chance(0.3) ? std::optional<double>(rng.uniform(-1, 1)) : std::nullopt});
       const ValueId kept = b.linear(b.gather(features, selected.row_of_kept), 3);
       return rng.chance(0.5) ? kept : b.gather(kept, selected.kept_of_row, 0.25);
     };

@@ -74,7 +74,7 @@ KernelTarget target_of(const Graph& graph, const Node& conv) {
   const KernelShape shape = kernel_shape(*map, dims);
   KernelTarget target;
   target.size.assign(shape.size.begin(), shape.size.begin() + dims);
-  target.in = graph.type(conv.inputs[0]).channels;
+  target.in = conv.op == "depthwise_conv" ? 1 : graph.type(conv.inputs[0]).channels;
   target.out = graph.type(conv.outputs[0]).channels;
   return target;
 }
@@ -88,7 +88,7 @@ std::vector<Layer> layers_of(const Graph& graph) {
     for (const ParameterRef& parameter : node.parameters)
       RAREFY_CHECK(parameter.view.empty(), UnsupportedError,
                    "node '{}' uses a part of parameter '{}': extract the sub-network first", node.name, parameter.name);
-    if (node.op == "sparse_conv") layer.kernel = target_of(graph, node);
+    if (node.op == "sparse_conv" || node.op == "depthwise_conv") layer.kernel = target_of(graph, node);
     layers.push_back(std::move(layer));
   }
   return layers;
@@ -132,6 +132,7 @@ std::optional<std::vector<Tensor>> fit(const Layer& layer, const Module& module,
     std::optional<Tensor> tensor;
     if (leaf == "weight" && layer.kernel) {
       tensor = kernel_of(module, *layer.kernel, source);
+      if (tensor && shape.size() == 2) tensor = reshaped(*tensor, shape);  // depthwise: one input channel
     } else if (leaf == "weight" && layer.node->op == "linear") {
       tensor = matrix_of(module, shape[0], shape[1], source);
     } else if (shape.size() == 1) {

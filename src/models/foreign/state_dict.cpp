@@ -72,10 +72,11 @@ const std::vector<Source>& sources() {
        AxisOrder::xyz, nullptr},
       {"torchsparse", "torchsparse 1 or 2", KernelLayout::torchsparse, AxisOrder::xyz, nullptr},
       {"minkowski", "MinkowskiEngine 0.5", KernelLayout::minkowski, AxisOrder::xyz, nullptr},
-      {"timm", "ViT and DeiT of timm (PyTorch)", KernelLayout::dense, AxisOrder::xyz, nullptr, timm_vit},
+      {"timm", "ViT, DeiT and Swin of timm (PyTorch)", KernelLayout::dense, AxisOrder::xyz, nullptr, timm},
       {"huggingface", "BERT of Hugging Face's transformers (PyTorch)", KernelLayout::dense, AxisOrder::xyz, nullptr,
        hugging_face_bert},
-      {"pytorch", "dense convolutions of PyTorch", KernelLayout::dense, AxisOrder::xyz, nullptr},
+      {"pytorch", "dense convolutions of PyTorch; MobileNetV2 of torchvision", KernelLayout::dense, AxisOrder::xyz,
+       nullptr},
       {"rarefy", "kernels as rarefy stores them", KernelLayout::rarefy, AxisOrder::xyz, nullptr}};
   return all;
 }

@@ -15,7 +15,7 @@ RuntimeOp cut_patches() {
     args.executor->parallel_for(y.rows, [&](std::int64_t r, int) {
       for_patch_columns(grid, r / grid.patches(), r % grid.patches(), x.cols,
                         [&](std::int64_t pixel, std::int64_t c, std::int64_t row, std::int64_t column) {
-                          y(row, column) = x(pixel, c);
+                          y(row, column) = pixel < 0 ? 0.0f : x(pixel, c);
                         });
     });
   };

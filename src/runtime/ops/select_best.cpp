@@ -1,4 +1,5 @@
 #include "runtime/shared/site_step.h"
+#include "sparse/row_sets.h"
 
 namespace rarefy::runtime::ops {
 
@@ -8,11 +9,12 @@ RuntimeOp select_best() {
   op.run = [](const RunArgs& args) {
     const Node& node = *args.node;
     const SpaceValue& from = args.space(node.inputs[1]);
+    SpaceValue& to = args.space(node.outputs[0]);
     RowIndex& kept = args.index(node.outputs[1]);
-    BestRows wanted{.share = node.number("share")};
+    TopRows wanted{.share = node.number("share")};
     if (const auto& above = node.numbers("above"); !above.empty()) wanted.above = above[0];
-    select_best_rows(args.input(0), from.sample_begin, wanted, kept, args.index(node.outputs[2]));
-    settle_kept(from, kept, args.space(node.outputs[0]));
+    top_rows(args.input(0), from.sample_begin, wanted, to.sample_begin, kept, args.index(node.outputs[2]));
+    settle_kept(from, kept, to);
   };
   return op;
 }

@@ -27,15 +27,14 @@ struct Gradient {
     const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(1) / heads));
     const at::Tensor qs = by_head(q, first, rows, heads), ks = by_head(k, first, rows, heads),
                      vs = by_head(v, first, rows, heads), g = by_head(gradient, first, rows, heads);
-    at::Tensor scores = at::matmul(qs, ks.transpose(1, 2)) * scale;
-    if (sizes.defined()) scores = scores + sizes.narrow(0, first, rows).log().view({1, 1, rows});
-    const at::Tensor p = at::softmax(scores, 2), gp = at::matmul(g, vs.transpose(1, 2));
-    const at::Tensor gs = p * (gp - (gp * p).sum(2, true));
+    const at::Tensor scores = at::matmul(qs, ks.transpose(1, 2)) * scale;
+    const at::Tensor own = sizes.defined() ? sizes.narrow(0, first, rows) : at::Tensor();
+    const at::Tensor p = attention_probabilities(scores, own), gp = at::matmul(g, vs.transpose(1, 2));
+    const at::Tensor away = gp - (gp * p).sum(2, true), gs = p * away;
     parts[0].push_back(from_heads(at::matmul(gs, ks) * scale));
     parts[1].push_back(from_heads(at::matmul(gs.transpose(1, 2), qs) * scale));
     parts[2].push_back(from_heads(at::matmul(p.transpose(1, 2), g)));
-    if (sizes.defined())
-      parts[3].push_back(gs.sum(at::IntArrayRef{0, 1}).view({rows, 1}) / sizes.narrow(0, first, rows));
+    if (sizes.defined()) parts[3].push_back(sizes_gradient(scores, own, away));
   }
 
   std::vector<at::Tensor> operator()(const at::Tensor& gradient, const std::vector<bool>&) const {

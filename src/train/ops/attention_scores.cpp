@@ -28,21 +28,18 @@ struct Gradient {
       if (rows == 0) continue;
       const std::int64_t asking = queries == Queries::first ? 1 : rows;
       const at::Tensor qs = by_head(q, first, asking), ks = by_head(k, first, rows);
-      at::Tensor scores = at::matmul(qs, ks.transpose(1, 2)) * scale;
-      if (sizes.defined()) scores = scores + sizes.narrow(0, first, rows).log().view({1, 1, rows});
-      const at::Tensor p = at::softmax(scores, 2);
+      const at::Tensor scores = at::matmul(qs, ks.transpose(1, 2)) * scale;
+      const at::Tensor own = sizes.defined() ? sizes.narrow(0, first, rows) : at::Tensor();
+      const at::Tensor p = attention_probabilities(scores, own);
       const at::Tensor gp = gradient.narrow(0, first, rows).view({1, 1, rows}) / static_cast<double>(heads);
-      const at::Tensor gs = p * (gp - (gp * p).sum(2, true));
+      const at::Tensor away = gp - (gp * p).sum(2, true), gs = p * away;
       result[0]
           .narrow(0, first, asking)
           .copy_(at::matmul(gs, ks).mul(scale).transpose(0, 1).reshape({asking, q.size(1)}));
       result[1]
           .narrow(0, first, rows)
           .copy_(at::matmul(gs.transpose(1, 2), qs).mul(scale).transpose(0, 1).reshape({rows, k.size(1)}));
-      if (sizes.defined())
-        result[2]
-            .narrow(0, first, rows)
-            .copy_(gs.sum(at::IntArrayRef{0, 1}).view({rows, 1}) / sizes.narrow(0, first, rows));
+      if (sizes.defined()) result[2].narrow(0, first, rows).copy_(sizes_gradient(scores, own, away));
     }
     return result;
   }

@@ -23,7 +23,7 @@ TrainOp cut_patches() {
     const Matrix<float> from = matrix(x), to = matrix(y);
     for_all(grid, rows, channels, args.executor,
             [&](std::int64_t pixel, std::int64_t c, std::int64_t row, std::int64_t column) {
-              to(row, column) = from(pixel, c);
+              to(row, column) = pixel < 0 ? 0.0f : from(pixel, c);
             });
     Executor* executor = &args.executor;
     return differentiable(y, {args.input(0)}, [=](const at::Tensor& gradient, const std::vector<bool>&) {
@@ -31,7 +31,7 @@ TrainOp cut_patches() {
       const Matrix<float> g = matrix(gradient), gx = matrix(result);
       for_all(grid, rows, channels, *executor,
               [&](std::int64_t pixel, std::int64_t c, std::int64_t row, std::int64_t column) {
-                gx(pixel, c) = g(row, column);
+                if (pixel >= 0) gx(pixel, c) = g(row, column);
               });
       return std::vector<at::Tensor>{result};
     });

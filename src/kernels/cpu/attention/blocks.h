@@ -50,23 +50,19 @@ struct SampleBlocks {
   std::int64_t at(std::int64_t sample) const { return begin[static_cast<std::size_t>(sample)]; }
 };
 
-/// to[c * stride + r] = x[first + r, c]; columns up to `padded` are zero.
-inline void pack_transposed(Matrix<const float> x, std::int64_t first, std::int64_t rows, std::int64_t padded,
-                            std::int64_t stride, float* to) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const float* from = x.row(first + r);
-    for (std::int64_t c = 0; c < x.cols; ++c) to[c * stride + r] = from[c];
-  }
-  for (std::int64_t c = 0; c < x.cols; ++c) std::fill(to + c * stride + rows, to + c * stride + padded, 0.0f);
+/// to[c * stride + r] = x[first + r, c] * factor; columns up to `padded` are zero.
+inline void pack_transposed(const AttentionKernels& kernels, Matrix<const float> x, std::int64_t first,
+                            std::int64_t rows, std::int64_t padded, std::int64_t stride, float* to,
+                            float factor = 1.0f) {
+  if (rows > 0) kernels.transpose({x.row(first), x.row_stride, rows, x.cols, to, stride, padded, factor});
 }
 
-/// Rows times a factor, packed one behind the other; rows up to a whole tile are zero.
+/// Rows times a factor, packed one behind the other.
 inline void pack_rows(Matrix<const float> x, std::int64_t first, std::int64_t rows, float factor, float* to) {
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* from = x.row(first + r);
     for (std::int64_t c = 0; c < x.cols; ++c) to[r * x.cols + c] = from[c] * factor;
   }
-  std::fill(to + rows * x.cols, to + rounded_up(rows, kTileRows) * x.cols, 0.0f);
 }
 
 /// Logarithms of the sizes of keys, or zeros; padding takes no part in the softmax.

@@ -7,7 +7,6 @@
 namespace rarefy {
 
 using attention_cpu::AttentionKernels;
-using attention_cpu::kTileRows;
 using attention_cpu::rounded_up;
 using attention_cpu::SampleBlocks;
 
@@ -24,7 +23,7 @@ namespace {
 
 /// With 64 columns per head a block's keys, values and tile stay in the second-level cache.
 constexpr std::int64_t kQueryRows = 48, kKeyRows = 128;
-static_assert(kQueryRows % kTileRows == 0);
+static_assert(kQueryRows % attention_cpu::kTileRows == 0);
 
 constexpr float kLowest = std::numeric_limits<float>::lowest();  // finite: the difference of two is no NaN
 
@@ -67,7 +66,7 @@ void pack(const Packed& p, std::int64_t number) {
   if (!p.keys.find(number, block)) return;
   const std::int64_t rows = block.last - block.first, padded = rounded_up(rows, p.kernels.lanes);
   for (std::int64_t h = 0; h < p.in.heads; ++h) {
-    attention_cpu::pack_transposed(p.in.k.columns(h * p.d, p.d), block.first, rows, padded, kKeyRows,
+    attention_cpu::pack_transposed(p.kernels, p.in.k.columns(h * p.d, p.d), block.first, rows, padded, kKeyRows,
                                    p.keys_of(number, h));
     float* to = p.values_of(number, h);
     for (std::int64_t r = 0; r < rows; ++r, to += p.padded_e) {
@@ -82,28 +81,25 @@ void pack(const Packed& p, std::int64_t number) {
 void attend(const Packed& p, std::int64_t number, std::int64_t head, float* work, Matrix<float> y) {
   SampleBlocks::Block block;
   if (!p.queries.find(number, block)) return;
-  const std::int64_t rows = block.last - block.first, padded_rows = rounded_up(rows, kTileRows);
+  const std::int64_t rows = block.last - block.first;
   float *q = work, *scores = q + kQueryRows * p.d, *sums = scores + kQueryRows * kKeyRows;
   float *largest = sums + kQueryRows * p.padded_e, *sum = largest + kQueryRows;
   attention_cpu::pack_rows(p.in.q.columns(head * p.d, p.d), block.first, rows,
                            static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.d))), q);
-  std::fill_n(sums, padded_rows * p.padded_e, 0.0f);
-  std::fill_n(largest, padded_rows, kLowest);
-  std::fill_n(sum, padded_rows, 0.0f);
+  std::fill_n(sums, rows * p.padded_e, 0.0f);
+  std::fill_n(largest, rows, kLowest);
+  std::fill_n(sum, rows, 0.0f);
   std::int64_t key = p.keys.first_of(block.sample);
   for (std::int64_t at = block.sample_first; at < block.sample_last; at += kKeyRows, ++key) {
     const std::int64_t count = std::min(kKeyRows, block.sample_last - at), cols = rounded_up(count, p.kernels.lanes);
-    p.kernels.product({q, p.d, p.keys_of(key, head), kKeyRows, scores, kKeyRows, padded_rows, p.d, cols, false});
-    p.kernels.softmax(
-        {scores, kKeyRows, padded_rows, cols, p.bias_of(key), largest, sum, sums, p.padded_e, p.padded_e});
+    p.kernels.product({q, p.d, p.keys_of(key, head), kKeyRows, scores, kKeyRows, rows, p.d, cols, false});
+    p.kernels.softmax({scores, kKeyRows, rows, cols, p.bias_of(key), largest, sum, sums, p.padded_e, p.padded_e});
     p.kernels.product(
-        {scores, kKeyRows, p.values_of(key, head), p.padded_e, sums, p.padded_e, padded_rows, count, p.padded_e, true});
+        {scores, kKeyRows, p.values_of(key, head), p.padded_e, sums, p.padded_e, rows, count, p.padded_e, true});
   }
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const float scale = sum[r] == 0.0f ? 0.0f : 1.0f / sum[r];
-    float* to = y.row(block.first + r) + head * p.e;
-    for (std::int64_t c = 0; c < p.e; ++c) to[c] = sums[r * p.padded_e + c] * scale;
-  }
+  for (std::int64_t r = 0; r < rows; ++r) sum[r] = sum[r] == 0.0f ? 0.0f : 1.0f / sum[r];
+  const Matrix<float> to = y.columns(head * p.e, p.e);
+  p.kernels.scale_rows({sums, p.padded_e, to.row(block.first), to.row_stride, rows, p.e, sum});
 }
 
 }  // namespace

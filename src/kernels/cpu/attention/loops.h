@@ -67,35 +67,48 @@ RAREFY_INLINE Vector exp_of(Vector x) {
   return x < -87.0f ? Vector{} : p * power;
 }
 
-/// kTileRows rows by kVectors vectors of c; each element is one chain of multiply-adds in the order of the depth.
-template <int kVectors>
+/// kRows rows by kVectors vectors of c; each element is one chain of multiply-adds in the order of the depth.
+template <int kRows, int kVectors>
 RAREFY_INLINE void product_tile(const ProductJob& job, std::int64_t r, std::int64_t c) {
-  Vector acc[kTileRows][kVectors];
+  Vector acc[kRows][kVectors];
   float* out = job.c + r * job.c_stride + c;
-  RAREFY_UNROLL for (int i = 0; i < kTileRows; ++i) {
+  RAREFY_UNROLL for (int i = 0; i < kRows; ++i) {
     RAREFY_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] =
         job.add ? load(out + i * job.c_stride + v * kLanes) : Vector{};
   }
   const float* a = job.a + r * job.a_stride;
   const float* b = job.b + c;
-  for (std::int64_t k = 0; k < job.depth; ++k, b += job.b_stride) {
+  for (std::int64_t k = 0; k < job.depth; ++k, a += job.a_step, b += job.b_stride) {
     Vector row[kVectors];
     RAREFY_UNROLL for (int v = 0; v < kVectors; ++v) row[v] = load(b + v * kLanes);
-    RAREFY_UNROLL for (int i = 0; i < kTileRows; ++i) {
-      const float value = a[i * job.a_stride + k];
+    RAREFY_UNROLL for (int i = 0; i < kRows; ++i) {
+      const float value = a[i * job.a_stride];
       RAREFY_UNROLL for (int v = 0; v < kVectors; ++v) acc[i][v] += value * row[v];
     }
   }
-  RAREFY_UNROLL for (int i = 0; i < kTileRows; ++i) {
+  RAREFY_UNROLL for (int i = 0; i < kRows; ++i) {
     RAREFY_UNROLL for (int v = 0; v < kVectors; ++v) store(out + i * job.c_stride + v * kLanes, acc[i][v]);
+  }
+}
+
+/// The rows from r on, at most kRows.
+template <int kRows, int kVectors>
+void product_last_rows(const ProductJob& job, std::int64_t r, std::int64_t c) {
+  if (job.rows - r == kRows) {
+    product_tile<kRows, kVectors>(job, r, c);
+  } else if constexpr (kRows > 1) {
+    product_last_rows<kRows - 1, kVectors>(job, r, c);
   }
 }
 
 /// All rows of the widest panels that are left, then of narrower ones.
 template <int kVectors>
 void product_panels(const ProductJob& job, std::int64_t c) {
-  for (; c + kVectors * kLanes <= job.cols; c += kVectors * kLanes)
-    for (std::int64_t r = 0; r < job.rows; r += kTileRows) product_tile<kVectors>(job, r, c);
+  for (; c + kVectors * kLanes <= job.cols; c += kVectors * kLanes) {
+    std::int64_t r = 0;
+    for (; r + kTileRows <= job.rows; r += kTileRows) product_tile<kTileRows, kVectors>(job, r, c);
+    product_last_rows<kTileRows - 1, kVectors>(job, r, c);
+  }
   if constexpr (kVectors > 1) {
     if (c < job.cols) product_panels<kVectors - 1>(job, c);
   }
@@ -103,12 +116,47 @@ void product_panels(const ProductJob& job, std::int64_t c) {
 
 void product(const ProductJob& job) { product_panels<kMostVectors>(job, 0); }
 
+RAREFY_INLINE Quad load_quad(const float* p) {
+  Quad v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+/// 4 x 4 numbers.
+RAREFY_INLINE void transpose_quads(const float* x, std::ptrdiff_t x_stride, float factor, float* to,
+                                   std::ptrdiff_t to_stride) {
+  const Quad a = load_quad(x) * factor, b = load_quad(x + x_stride) * factor, c = load_quad(x + 2 * x_stride) * factor,
+             d = load_quad(x + 3 * x_stride) * factor;
+  const Quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Quad columns[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                           __builtin_shufflevector(AB, CD, 0, 1, 4, 5), __builtin_shufflevector(AB, CD, 2, 3, 6, 7)};
+  RAREFY_UNROLL for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * to_stride, &columns[i], sizeof columns[i]);
+}
+
+void transpose(const TransposeJob& job) {
+  const std::int64_t rows = job.rows / 4 * 4, cols = job.cols / 4 * 4;
+  const auto one_by_one = [&](std::int64_t r, std::int64_t from, std::int64_t to) {
+    for (std::int64_t c = from; c < to; ++c) job.to[c * job.to_stride + r] = job.x[r * job.x_stride + c] * job.factor;
+  };
+  for (std::int64_t r = 0; r < rows; r += 4) {
+    for (std::int64_t c = 0; c < cols; c += 4)
+      transpose_quads(job.x + r * job.x_stride + c, job.x_stride, job.factor, job.to + c * job.to_stride + r,
+                      job.to_stride);
+    for (std::int64_t i = r; i < r + 4; ++i) one_by_one(i, cols, job.cols);
+  }
+  for (std::int64_t r = rows; r < job.rows; ++r) one_by_one(r, 0, job.cols);
+  for (std::int64_t c = 0; c < job.cols; ++c)
+    for (std::int64_t r = job.rows; r < job.padded; ++r) job.to[c * job.to_stride + r] = 0.0f;
+}
+
 void softmax(const SoftmaxJob& job) {
   for (std::int64_t r = 0; r < job.rows; ++r) {
     float* s = job.scores + r * job.stride;
+    const float* bias = job.bias + r * job.bias_stride;
     Vector most = splat(job.largest[r]);
     for (std::int64_t c = 0; c < job.cols; c += kLanes) {
-      const Vector score = load(s + c) + load(job.bias + c);
+      const Vector score = load(s + c) + load(bias + c);
       store(s + c, score);
       most = larger(score, most);
     }
@@ -119,12 +167,34 @@ void softmax(const SoftmaxJob& job) {
       store(s + c, e);
       sum += e;
     }
-    const float shrink = exp_of(splat(job.largest[r] - largest))[0];
+    const float shrink = job.sum[r] == 0.0f ? 1.0f : exp_of(splat(job.largest[r] - largest))[0];
     job.sum[r] = job.sum[r] * shrink + sum_of(sum);
     job.largest[r] = largest;
     if (job.y == nullptr || shrink == 1.0f) continue;
     float* y = job.y + r * job.y_stride;
     for (std::int64_t c = 0; c < job.y_cols; c += kLanes) store(y + c, load(y + c) * shrink);
+  }
+}
+
+void softmax_gradient(const SoftmaxGradientJob& job) {
+  for (std::int64_t r = 0; r < job.rows; ++r) {
+    const float* p = job.p + r * job.stride;
+    float* g = job.g + r * job.stride;
+    Vector part{};
+    for (std::int64_t c = 0; c < job.cols; c += kLanes) part += load(p + c) * load(g + c);
+    const float sum = sum_of(part);
+    for (std::int64_t c = 0; c < job.cols; c += kLanes) store(g + c, load(p + c) * (load(g + c) - sum));
+  }
+}
+
+void scale_rows(const RowScaleJob& job) {
+  for (std::int64_t r = 0; r < job.rows; ++r) {
+    const float* x = job.x + r * job.x_stride;
+    float* y = job.y + r * job.y_stride;
+    const float factor = job.factors[r];
+    std::int64_t c = 0;
+    for (; c + kLanes <= job.cols; c += kLanes) store(y + c, load(x + c) * factor);
+    for (; c < job.cols; ++c) y[c] = x[c] * factor;
   }
 }
 
@@ -193,7 +263,9 @@ void gelu(const float* x, float* y, std::int64_t n) {
   __builtin_memcpy(y + i, tail, static_cast<std::size_t>(n - i) * sizeof(float));
 }
 
-constexpr AttentionKernels make_kernels() { return {kLanes, &product, &softmax, &column_sums, &layer_norm, &gelu}; }
+constexpr AttentionKernels make_kernels() {
+  return {kLanes, &product, &softmax, &column_sums, &layer_norm, &gelu, &transpose, &softmax_gradient, &scale_rows};
+}
 
 }  // namespace
 }  // namespace rarefy::attention_cpu

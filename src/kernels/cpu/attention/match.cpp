@@ -49,7 +49,7 @@ struct Matcher {
 
   void find(const SampleBlocks::Block& block, float* work, const Partners& partners) const {
     const std::int64_t odd = (block.sample_last - block.sample_first) / 2, padded = rounded_up(odd, kernels.lanes);
-    const std::int64_t even = (block.last - block.first + 1) / 2, tile = rounded_up(even, attention_cpu::kTileRows);
+    const std::int64_t even = (block.last - block.first + 1) / 2;
     if (odd == 0) return;
     float *keys = work, *scores = keys + padded * cols, *queries = scores + kMostQueries * padded;
     float* one = queries + kMostQueries * cols;
@@ -59,8 +59,7 @@ struct Matcher {
     }
     for (std::int64_t c = 0; c < cols; ++c) std::fill(keys + c * padded + odd, keys + (c + 1) * padded, 0.0f);
     for (std::int64_t i = 0; i < even; ++i) direction(block.first + 2 * i, queries + i * cols);
-    std::fill(queries + even * cols, queries + tile * cols, 0.0f);
-    kernels.product({queries, cols, keys, padded, scores, padded, tile, cols, padded, false});
+    kernels.product({queries, cols, keys, padded, scores, padded, even, cols, padded, false});
     for (std::int64_t i = 0; i < even; ++i) {
       const float* s = scores + i * padded;
       const std::int64_t best = std::max_element(s, s + odd) - s, row = block.first + 2 * i;

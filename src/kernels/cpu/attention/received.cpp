@@ -7,7 +7,6 @@
 namespace rarefy {
 
 using attention_cpu::AttentionKernels;
-using attention_cpu::kTileRows;
 using attention_cpu::rounded_up;
 
 namespace {
@@ -42,12 +41,12 @@ struct Workspace {
 /// Adds what the rows [first, last) attend to.
 void add_strip(const AttentionKernels& kernels, Matrix<const float> q, std::int64_t first, std::int64_t last,
                const Workspace& w) {
-  const std::int64_t rows = last - first, padded_rows = rounded_up(rows, kTileRows);
+  const std::int64_t rows = last - first;
   attention_cpu::pack_rows(q, first, rows, static_cast<float>(1.0 / std::sqrt(static_cast<double>(w.d))), w.q);
-  std::fill_n(w.largest, padded_rows, std::numeric_limits<float>::lowest());
-  std::fill_n(w.sum, padded_rows, 0.0f);
-  kernels.product({w.q, w.d, w.keys, w.padded, w.scores, w.padded, padded_rows, w.d, w.padded, false});
-  kernels.softmax({w.scores, w.padded, padded_rows, w.padded, w.bias, w.largest, w.sum, nullptr, 0, 0});
+  std::fill_n(w.largest, rows, std::numeric_limits<float>::lowest());
+  std::fill_n(w.sum, rows, 0.0f);
+  kernels.product({w.q, w.d, w.keys, w.padded, w.scores, w.padded, rows, w.d, w.padded, false});
+  kernels.softmax({w.scores, w.padded, rows, w.padded, w.bias, w.largest, w.sum, nullptr, 0, 0});
   for (std::int64_t r = 0; r < rows; ++r) w.sum[r] = w.sum[r] == 0.0f ? 0.0f : 1.0f / w.sum[r];
   kernels.column_sums({w.scores, w.padded, rows, w.padded, w.sum, w.sums});
 }
@@ -76,7 +75,7 @@ void attention_received(cpu::Isa isa, const AttentionInput& in, Queries queries,
     const std::int64_t last = in.sample_begin[static_cast<std::size_t>(sample) + 1];
     if (first == last) return;
     const Workspace w(workers + number * worker, d, rounded_up(last - first, kernels.lanes));
-    attention_cpu::pack_transposed(in.k.columns(head * d, d), first, last - first, w.padded, w.padded, w.keys);
+    attention_cpu::pack_transposed(kernels, in.k.columns(head * d, d), first, last - first, w.padded, w.padded, w.keys);
     attention_cpu::pack_bias(in.sizes, first, last - first, w.padded, w.bias);
     std::fill_n(w.sums, w.padded, 0.0f);
     const std::int64_t end = queries == Queries::first ? first + 1 : last;
